@@ -1,0 +1,80 @@
+"""From the two models' scores to one answer: fuse, calibrate, decide.
+
+The recall model gives a cosine and the classifier a logit for each of the k candidates. Which relation it
+is, if any, is a conditional logit over both,
+
+    P(i | some) = softmax_i(a · logit_i + b · cosine_i),
+
+so that a sure recall is not overruled by an unsure classifier. Whether there is one at all is the
+classifier's "none of these" (a class whose logit is 0 by definition, so that logits are log-odds against it),
+
+    P(some) = sigmoid(c · logsumexp_i(logit_i) + d · max_i(cosine_i) + e).
+
+A candidate's score is the product. With a = c = 1 and b = d = e = 0 it is the classifier's own softmax.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The five fitted numbers of the module's formulas, and the score below which the answer is null."""
+
+    classifier_weight: float = 1.0
+    recall_weight: float = 0.0
+    some_logit: float = 1.0
+    some_cosine: float = 0.0
+    some_bias: float = 0.0
+    threshold: float = 0.5
+
+    def to_json(self) -> dict[str, Any]:
+        """The numbers by name."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Calibration:
+        """Inverse of `to_json`.
+
+        Raises:
+            TypeError: a number is missing or unknown.
+        """
+        missing = sorted({number.name for number in fields(cls)} - row.keys())
+        if missing:
+            raise TypeError(f"the calibration lacks {', '.join(missing)}")
+        return cls(**{key: float(value) for key, value in row.items()})
+
+
+def relation_log_probabilities(calibration: Calibration, cosines: Floats, logits: Floats) -> Floats:
+    """Log P(i | some), shape (k,) or (batch, k); a logit of -inf marks an absent candidate."""
+    fused = calibration.classifier_weight * logits + calibration.recall_weight * cosines
+    return np.asarray(fused - _logsumexp(fused), dtype=np.float64)
+
+
+def some_probability(calibration: Calibration, cosines: Floats, logits: Floats) -> Floats:
+    """P(some), shape () or (batch,)."""
+    odds = (
+        calibration.some_logit * _logsumexp(logits)[..., 0]
+        + calibration.some_cosine * cosines.max(axis=-1)
+        + calibration.some_bias
+    )
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * odds)), dtype=np.float64)
+
+
+def scores(calibration: Calibration, cosines: Floats, logits: Floats) -> Floats:
+    """Calibrated probability of each candidate, shape (k,) or (batch, k); what is left to 1 is "none"."""
+    log_probabilities = relation_log_probabilities(calibration, cosines, logits)
+    some = some_probability(calibration, cosines, logits)
+    return np.asarray(np.exp(log_probabilities) * some[..., None], dtype=np.float64)
+
+
+def _logsumexp(values: Floats) -> Floats:
+    peak = values.max(axis=-1, keepdims=True)
+    return np.asarray(peak + np.log(np.exp(values - peak).sum(axis=-1, keepdims=True)), dtype=np.float64)

@@ -1,0 +1,1 @@
+"""EMMA in PyTorch: the recall tower, the classifier and their losses."""

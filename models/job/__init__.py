@@ -1,0 +1,1 @@
+"""The offline job: read data, train, calibrate, evaluate, export, index."""

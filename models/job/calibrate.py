@@ -1,0 +1,118 @@
+"""Fit the numbers of `models.decision` on the validation set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import logsumexp
+from sklearn.linear_model import LogisticRegression
+
+from models.decision import Calibration, scores
+from models.job.checkpoint import Checkpoint
+from models.job.dataset import Example, TrainingData
+from models.job.scoring import Floats, Integers, Scored, score
+
+FEWEST = 50
+"""Validation examples of a kind, below which the numbers that would be fitted on them keep their defaults."""
+
+
+def calibrate(checkpoint: Checkpoint, data: TrainingData) -> Calibration:
+    """Calibration of a checkpoint on its validation set.
+
+    Which relation it is gets fitted on related pairs (both weights where their relations are unseen, else one
+    factor), whether there is one on both kinds, and the threshold is
+    the one with the best F1 over both. A recall-only checkpoint, or one whose head reads all candidates at
+    once, keeps its defaults.
+    """
+    recipe = checkpoint.recipe
+    if checkpoint.classifier is None or recipe.head != "shared":
+        return checkpoint.calibration
+    related = [x for x in data.valid if x.relation is not None][: recipe.valid_instances]
+    unrelated = [x for x in data.valid if x.relation is None][: recipe.valid_instances]
+    examples = related + unrelated
+    if len(related) < FEWEST:
+        return checkpoint.calibration
+    found = score(checkpoint, examples, [data.relations[name] for name in data.valid_relations], recipe.choose_among)
+    gold = gold_positions(found, examples)
+    unseen = not set(data.valid_relations) & set(data.train_relations)
+    # On relations that it was trained on, recall looks better against the classifier than it is on those to come.
+    fit = fit_relation if unseen else fit_temperature
+    calibration = fit(checkpoint.calibration, found, gold)
+    if len(unrelated) < FEWEST:
+        return calibration
+    return fit_threshold(fit_some(calibration, found, gold), found, gold)
+
+
+def gold_positions(found: Scored, examples: list[Example]) -> Integers:
+    """Position of each example's relation among its top k, or k where it is not among them (examples,)."""
+    column = {name: i for i, name in enumerate(found.relations)}
+    wanted = np.array([column.get(str(x.relation), -1) for x in examples])
+    hits = found.top == wanted[:, None]
+    positions: Integers = np.where(hits.any(axis=1), hits.argmax(axis=1), found.top.shape[1]).astype(np.int64)
+    return positions
+
+
+def fit_relation(calibration: Calibration, found: Scored, gold: Integers) -> Calibration:
+    """Weights of the two scores in log P(i | some), by maximum likelihood over rows whose relation was recalled."""
+    rows = np.flatnonzero(gold < found.top.shape[1])
+    cosines, logits, truth = found.top_cosines()[rows], _logits(found)[rows], gold[rows]
+
+    # Cosines differ by hundredths where logits differ by ones; scaling makes the two weights comparable.
+    scale = 1 / max(1e-6, float(cosines.std()))
+
+    def loss(weights: Floats) -> float:
+        fused = weights[0] * logits + weights[1] * scale * cosines
+        likelihood = logsumexp(fused, axis=1) - fused[np.arange(len(truth)), truth]
+        # A weak pull towards small weights, for data that the fit would separate without end.
+        return float(likelihood.mean() + 1e-3 * (weights**2).sum())
+
+    fitted = minimize(loss, np.array([1.0, 1.0]), method="L-BFGS-B", bounds=[(1e-3, None), (0.0, None)]).x
+    return replace(calibration, classifier_weight=float(fitted[0]), recall_weight=float(fitted[1] * scale))
+
+
+def fit_temperature(calibration: Calibration, found: Scored, gold: Integers) -> Calibration:
+    """One factor for both weights in log P(i | some), by maximum likelihood over rows whose relation was recalled."""
+    rows = np.flatnonzero(gold < found.top.shape[1])
+    fused = calibration.classifier_weight * _logits(found)[rows] + calibration.recall_weight * found.top_cosines()[rows]
+
+    def loss(factor: float) -> float:
+        return float((logsumexp(factor * fused, axis=1) - factor * fused[np.arange(len(rows)), gold[rows]]).mean())
+
+    factor = float(minimize_scalar(loss, bounds=(0.01, 10.0), method="bounded").x)
+    return replace(
+        calibration,
+        classifier_weight=factor * calibration.classifier_weight,
+        recall_weight=factor * calibration.recall_weight,
+    )
+
+
+def fit_some(calibration: Calibration, found: Scored, gold: Integers) -> Calibration:
+    """The three numbers of P(some), by logistic regression over related and unrelated pairs."""
+    features = np.stack([logsumexp(_logits(found), axis=1), found.top_cosines().max(axis=1)], axis=1)
+    spread = features.std(axis=0) + 1e-9
+    fitted = LogisticRegression().fit(features / spread, gold < found.top.shape[1])
+    weights = fitted.coef_[0] / spread
+    return replace(
+        calibration,
+        some_logit=float(weights[0]),
+        some_cosine=float(weights[1]),
+        some_bias=float(fitted.intercept_[0]),
+    )
+
+
+def fit_threshold(calibration: Calibration, found: Scored, gold: Integers) -> Calibration:
+    """The threshold with the best micro F1: right answers over answers given and over related pairs."""
+    values = scores(calibration, found.top_cosines(), _logits(found))
+    best, right = values.max(axis=1), values.argmax(axis=1) == gold
+    related = (gold < values.shape[1]).sum()
+    grid = np.round(np.arange(0.05, 0.96, 0.01), 2)
+    f1 = [2 * (right & (best >= t)).sum() / max(1, (best >= t).sum() + related) for t in grid]
+    return replace(calibration, threshold=float(grid[int(np.argmax(f1))]))
+
+
+def _logits(found: Scored) -> Floats:
+    if found.logits is None:
+        raise ValueError("calibration needs the classifier's scores")
+    return found.logits

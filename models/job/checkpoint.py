@@ -1,0 +1,249 @@
+"""A trained model on disk: safetensors, tokenizer, configuration, calibration; and the same in memory.
+
+- `config.json`: the recipe, the encoder's architecture, the calibration, what it was trained on
+- `tokenizer.json`: with the entity markers
+- `recall.safetensors`: the recall tower
+- `classifier.safetensors`: the classifier, unless only recall was trained
+- `metrics.jsonl`: one line per epoch
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+
+from models.chunks import Vectors, in_chunks
+from models.decision import Calibration
+from models.emma.classifier import PairClassifier
+from models.emma.encoder import Encoder, Vocabulary, blank_encoder, load_encoder, load_vocabulary, save_vocabulary
+from models.emma.recall import RecallTower
+from models.job.recipe import Recipe
+from models.relation import Relation
+from models.text import Arrays, DescriptionInput, InputBuilder, Instance, InstanceInput, Lengths, description_text
+
+CONFIG, TOKENIZER, RECALL, CLASSIFIER = "config.json", "tokenizer.json", "recall.safetensors", "classifier.safetensors"
+METRICS = "metrics.jsonl"
+ROWS_AT_ONCE = 64
+
+
+class CheckpointError(Exception):
+    """A checkpoint directory that cannot be used; the message names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The two models with all that is needed to run them. Has the methods of `models.runtime.Runtime`."""
+
+    recipe: Recipe
+    vocabulary: Vocabulary
+    inputs: InputBuilder
+    recall: RecallTower
+    classifier: PairClassifier | None
+    calibration: Calibration
+    training: dict[str, Any]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the models are."""
+        return next(self.recall.parameters()).device
+
+    def calibrated(self, calibration: Calibration) -> Checkpoint:
+        """The same models, decided upon by other numbers."""
+        return replace(self, calibration=calibration)
+
+    def exact(self) -> Checkpoint:
+        """The same models, computing in full precision."""
+        return replace(self, recipe=self.recipe.model_copy(update={"precision": "fp32"}))
+
+    def prepare(self, instances: Sequence[Instance]) -> list[InstanceInput]:
+        """Tokenize instances."""
+        return self.inputs.instances(instances)
+
+    def describe(self, relations: Sequence[Relation]) -> list[DescriptionInput]:
+        """Tokenize relations' principal descriptions."""
+        return self.inputs.descriptions([description_text(x.name, x.description) for x in relations])
+
+    def encode_instances(self, inputs: Sequence[InstanceInput]) -> Vectors:
+        """x^vec of Eq. 3 with unit norm, shape (instances, 3·d)."""
+
+        def call(rows: list[InstanceInput]) -> Vectors:
+            tensors = self.tensors(self.inputs.instance_arrays(rows))
+            tensors.pop("content_mask")
+            return self._numbers(lambda: self.recall.instances(**tensors), self.recall)
+
+        return in_chunks(inputs, lambda x: len(x.ids), ROWS_AT_ONCE, call)
+
+    def encode_descriptions(self, inputs: Sequence[DescriptionInput]) -> Vectors:
+        """d^vec of Eq. 8 with unit norm, shape (descriptions, 3·d)."""
+
+        def call(rows: list[DescriptionInput]) -> Vectors:
+            tensors = self.tensors(self.inputs.description_arrays(rows))
+            tensors.pop("marker_positions")
+            return self._numbers(lambda: self.recall.descriptions(**tensors), self.recall)
+
+        return in_chunks(inputs, lambda x: len(x.ids), ROWS_AT_ONCE, call)
+
+    def classify(self, pairs: Sequence[tuple[InstanceInput, DescriptionInput]]) -> Vectors:
+        """Logit of each pair against "none of these", shape (pairs,).
+
+        Raises:
+            CheckpointError: only recall was trained, or the head reads all candidates at once.
+        """
+        classifier = self.classifier
+        if classifier is None or self.recipe.head != "shared":
+            raise CheckpointError(
+                "this checkpoint has no classifier that scores single pairs: train one, with --head shared"
+            )
+
+        def call(rows: list[tuple[InstanceInput, DescriptionInput]]) -> Vectors:
+            tensors = self.tensors(self.inputs.pair_arrays(rows))
+            return self._numbers(lambda: classifier(**tensors)[:, 0], classifier)
+
+        return in_chunks(pairs, lambda pair: len(pair[0].ids) + len(pair[1].ids), ROWS_AT_ONCE, call)
+
+    def classify_lists(self, lists: Sequence[Sequence[tuple[InstanceInput, DescriptionInput]]]) -> Vectors:
+        """Logits of whole candidate lists, all of the same k, best recalled first: (instances, k).
+
+        Raises:
+            CheckpointError: only recall was trained, or the paper's head was trained for another k.
+        """
+        classifier = self.classifier
+        if classifier is None:
+            raise CheckpointError("this checkpoint has no classifier: train one with --training separate or joint")
+        k = len(lists[0])
+        if self.recipe.head == "concatenated" and k != self.recipe.candidates:
+            raise CheckpointError(
+                f"this checkpoint's head reads exactly {self.recipe.candidates} candidates, got {k}: "
+                f"give --k {self.recipe.candidates} and at least as many relations"
+            )
+
+        def call(rows: list[Sequence[tuple[InstanceInput, DescriptionInput]]]) -> Vectors:
+            tensors = self.tensors(self.inputs.pair_arrays([pair for row in rows for pair in row]))
+            return self._numbers(lambda: classifier(**tensors, candidates=k), classifier)
+
+        return in_chunks(lists, lambda row: len(row[0][0].ids), max(1, ROWS_AT_ONCE // k), call)
+
+    def tensors(self, arrays: Arrays) -> dict[str, torch.Tensor]:
+        """Model inputs as tensors where the models are."""
+        return {name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()}
+
+    def save(self, path: Path) -> None:
+        """Write everything but the metrics; the configuration comes last."""
+        path.mkdir(parents=True, exist_ok=True)
+        save_vocabulary(self.vocabulary, path / TOKENIZER)
+        save_file(self.recall.state_dict(), path / RECALL)
+        if self.classifier is not None:
+            save_file(self.classifier.state_dict(), path / CLASSIFIER)
+        config = {
+            "format": 1,
+            "recipe": self.recipe.model_dump(),
+            "special_tokens": self.vocabulary.special,
+            "encoder": self.recall.encoder.config,
+            "calibration": self.calibration.to_json(),
+            "training": self.training,
+        }
+        (path / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+    def _numbers(self, call: Callable[[], torch.Tensor], module: torch.nn.Module) -> Vectors:
+        was_training = module.training
+        module.eval()
+        try:
+            with torch.inference_mode(), autocast(self.recipe, self.device):
+                return call().float().cpu().numpy()
+        finally:
+            module.train(was_training)
+
+
+def new_checkpoint(recipe: Recipe) -> Checkpoint:
+    """Untrained models on a pre-trained encoder.
+
+    Raises:
+        models.emma.encoder.EncoderError: the encoder cannot be loaded.
+        CheckpointError: its position table is too short for the recipe's lengths.
+    """
+    torch.manual_seed(recipe.seed)
+    vocabulary = load_vocabulary(recipe.encoder)
+    size = vocabulary.tokenizer.get_vocab_size(with_added_tokens=True)
+    recall = RecallTower(load_encoder(recipe.encoder, size, recipe.attention_dropout))
+    classifier = None
+    if recipe.training != "recall":
+        classifier = _classifier(load_encoder(recipe.encoder, size, recipe.attention_dropout), recipe)
+    longest = recipe.sentence_tokens + recipe.description_tokens
+    if longest > recall.encoder.positions:
+        raise CheckpointError(
+            f"sentence_tokens + description_tokens = {longest}, but {recipe.encoder} reads at most "
+            f"{recall.encoder.positions} tokens: lower one of them"
+        )
+    return _assembled(recipe, vocabulary, recall, classifier, Calibration(recall_weight=0.7 / recipe.temperature), {})
+
+
+def load_checkpoint(path: Path, device: str | None = None) -> Checkpoint:
+    """Read what `Checkpoint.save` wrote.
+
+    Raises:
+        CheckpointError: the directory or a file is missing or is not a checkpoint's.
+    """
+    try:
+        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        recipe = Recipe.model_validate(config["recipe"])
+        vocabulary = Vocabulary(Tokenizer.from_file(str(path / TOKENIZER)), config["special_tokens"])
+        recall = RecallTower(blank_encoder(config["encoder"]))
+        recall.load_state_dict(load_file(path / RECALL))
+        classifier = None
+        if (path / CLASSIFIER).is_file():
+            classifier = _classifier(blank_encoder(config["encoder"]), recipe)
+            classifier.load_state_dict(load_file(path / CLASSIFIER))
+        calibration = Calibration.from_json(config["calibration"])
+        checkpoint = _assembled(recipe, vocabulary, recall, classifier, calibration, config["training"])
+    # Whatever is wrong with the files: tokenizers raises nothing more special than this.
+    except Exception as error:
+        raise CheckpointError(f"{path} is not a checkpoint made by `emma train`: {error}") from error
+    for module in (checkpoint.recall, checkpoint.classifier):
+        if module is not None:
+            module.to(device or best_device()).eval()
+    return checkpoint
+
+
+def best_device() -> str:
+    """A GPU where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[Any]:
+    """bfloat16 where the recipe asks for it or, with `auto`, the processor computes in it."""
+    if recipe.precision == "fp32" or (recipe.precision == "auto" and not _computes_bf16(device)):
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def _computes_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
+
+
+def _classifier(encoder: Encoder, recipe: Recipe) -> PairClassifier:
+    return PairClassifier(encoder, recipe.head, recipe.candidates)
+
+
+def _assembled(
+    recipe: Recipe,
+    vocabulary: Vocabulary,
+    recall: RecallTower,
+    classifier: PairClassifier | None,
+    calibration: Calibration,
+    training: dict[str, Any],
+) -> Checkpoint:
+    lengths = Lengths(recipe.sentence_tokens, recipe.description_tokens)
+    # oneDNN compiles for each new shape, which costs more than the padding.
+    inputs = InputBuilder(vocabulary.tokenizer, lengths, vocabulary.special, pad_to_multiple_of=8)
+    return Checkpoint(recipe, vocabulary, inputs, recall, classifier, calibration, training)

@@ -1,0 +1,332 @@
+"""The offline half of the command line: `emma train`, `evaluate`, `export`, `index`, `build`.
+
+torch and transformers are imported inside the commands, so that `emma serve` runs without them.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from models.bundle import BundleError, load_bundle
+from models.decision import Calibration
+from models.flags import takes_fields_of
+from models.job.recipe import Recipe
+from models.relation import RelationFileError, read_relations
+from models.text import InputError
+
+if TYPE_CHECKING:
+    from models.job.dataset import Example
+    from models.job.evaluate import Report
+    from models.job.scoring import Model
+
+console = Console(stderr=True)
+
+VERIFIED_ON = 500
+"""Most instances that an export is verified on."""
+
+TRAINING_PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "safetensors", "sklearn", "scipy")
+
+Instances = Annotated[
+    list[Path], typer.Option("--instances", help="Instance file (JSONL, may be gzipped); give the flag again for more.")
+]
+Relations = Annotated[
+    list[Path],
+    typer.Option("--relations", help="Relation file (JSONL); further ones add wordings to relations of the same id."),
+]
+SplitFile = Annotated[
+    Path | None, typer.Option("--split", help="Split file with train, valid and test relations; without, all are seen.")
+]
+CheckpointDir = Annotated[Path, typer.Option("--checkpoint", help="Directory that `emma train` wrote.")]
+BundleDir = Annotated[
+    Path, typer.Option("--output", help="Directory of the bundle; a bundle that is there is replaced.")
+]
+Precision = Annotated[str, typer.Option("--graph-precision", help="int8 or fp32.")]
+Name = Annotated[str, typer.Option("--name", help="Name of the model; every answer carries it.")]
+Limit = Annotated[
+    int, typer.Option("--limit", min=0, help="Most related and most unrelated pairs, drawn at random; 0 takes all.")
+]
+Without = Annotated[
+    list[str] | None,
+    typer.Option("--without", help="FILE=ID,ID,…: leave out these relations of that instance file; repeatable."),
+]
+
+
+@takes_fields_of(Recipe)
+def train(
+    instances: Instances,
+    relations: Relations,
+    output: Annotated[Path, typer.Option("--output", help="Directory of the checkpoint; a killed run goes on in it.")],
+    split: SplitFile = None,
+    without: Without = None,
+    **given: Any,
+) -> None:
+    """Train on instance files and relation files, and write a checkpoint directory."""
+    with reported_errors():
+        _trained(instances, relations, output, split, without or [], given)
+
+
+def evaluate(
+    instances: Instances,
+    relations: Relations,
+    checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="Checkpoint to evaluate.")] = None,
+    bundle: Annotated[Path | None, typer.Option("--bundle", help="Bundle to evaluate.")] = None,
+    split: SplitFile = None,
+    part: Annotated[str, typer.Option("--part", help="Part of the split: test or valid.")] = "test",
+    k: Annotated[
+        list[int] | None, typer.Option("--k", min=1, help="Candidates that the classifier reads; repeatable.")
+    ] = None,
+    limit: Limit = 0,
+    output: Annotated[Path | None, typer.Option("--output", help="JSON file for the figures.")] = None,
+) -> None:
+    """Score a checkpoint or a bundle: a table on the terminal, JSON beside it.
+
+    With a split, the candidates are the relations of its part; without, those of the instance files.
+    """
+    with reported_errors():
+        report = _evaluated(instances, relations, checkpoint, bundle, split, part, k or [2, 3, 5], limit)
+        Console().print(report.table())
+        if output is not None:
+            output.write_text(json.dumps({"title": report.title, **report.figures}, indent=2) + "\n", encoding="utf-8")
+
+
+def export(
+    checkpoint: CheckpointDir,
+    instances: Instances,
+    relations: Relations,
+    output: BundleDir,
+    graph_precision: Precision = "int8",
+    name: Name = "emma",
+) -> None:
+    """Turn a checkpoint into verified ONNX graphs: a bundle that has no relations yet.
+
+    Up to 500 of the instances are what the graphs are verified on.
+    """
+    with reported_errors():
+        _exported(checkpoint, instances, relations, output, graph_precision, name)
+
+
+def index(
+    bundle: Annotated[Path, typer.Option("--bundle", help="Bundle whose catalogue is replaced.")],
+    relations: Relations,
+) -> None:
+    """Encode a relation catalogue and put it into a bundle."""
+    with reported_errors():
+        from models.job.build import index as run
+
+        catalogue = list(read_relations(relations).values())
+        run(bundle, catalogue)
+        console.print(f"[green]{len(catalogue)} relations in {bundle}[/]")
+
+
+@takes_fields_of(Recipe)
+def build(
+    instances: Instances,
+    relations: Relations,
+    catalogue: Annotated[Path, typer.Option("--catalogue", help="Relation file that the bundle comes with.")],
+    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="Directory of the checkpoint, made or gone on in.")],
+    output: BundleDir,
+    test: Annotated[
+        list[Path] | None, typer.Option("--test", help="Instance file never trained on, scored at the end; repeatable.")
+    ] = None,
+    limit: Limit = 0,
+    graph_precision: Precision = "int8",
+    name: Name = "emma",
+    split: SplitFile = None,
+    without: Without = None,
+    **given: Any,
+) -> None:
+    """Train, export and index in a row, and write what the bundle scores on the test files into its manifest."""
+    with reported_errors():
+        from models.job.build import index as indexed
+        from models.job.build import record
+
+        _trained(instances, relations, checkpoint, split, without or [], given)
+        _exported(checkpoint, instances, [catalogue], output, graph_precision, name)
+        indexed(output, list(read_relations(catalogue).values()))
+        if test:
+            report = _evaluated(test, [catalogue], None, output, None, "test", [3, 5], limit)
+            Console().print(report.table())
+            record(output, {"test": {"files": [path.name for path in test], **report.figures}})
+        console.print(f"[green]bundle in {output}[/]")
+
+
+def _trained(
+    instances: list[Path], relations: list[Path], output: Path, split: Path | None, without: list[str], given: Any
+) -> None:
+    from models.job.dataset import read_examples, read_split, training_data
+    from models.job.train import train as run
+
+    recipe = Recipe(**given)
+    barred = _barred(without, instances)
+    files = []
+    for path in instances:
+        examples, skipped = read_examples(
+            path, per_relation=recipe.per_relation, seed=recipe.seed, without=barred.get(path.name, frozenset())
+        )
+        files.append(examples)
+        note = "".join(f"; left out {count} ({reason})" for reason, count in skipped.items())
+        console.print(f"{path.name}: {len(examples):,} instances{note}")
+    data = training_data(
+        files,
+        read_relations(relations),
+        split=read_split(split) if split else None,
+        valid_fraction=recipe.valid_fraction,
+        seed=recipe.seed,
+    )
+    console.print(
+        f"training on {len(data.train):,} instances of {len(data.train_relations)} relations, "
+        f"choosing by {len(data.valid):,} of {len(data.valid_relations)}"
+    )
+    with progress() as bars:
+        checkpoint = run(recipe, data, output, bars)
+    console.print(f"[green]checkpoint in {output}[/]; {json.dumps(checkpoint.calibration.to_json())}", soft_wrap=True)
+
+
+def _evaluated(
+    instances: list[Path],
+    relations: list[Path],
+    checkpoint: Path | None,
+    bundle: Path | None,
+    split: Path | None,
+    part: str,
+    ks: list[int],
+    limit: int,
+) -> Report:
+    from models.job.dataset import read_examples, read_split
+    from models.job.evaluate import evaluate as run
+
+    if (checkpoint is None) == (bundle is None):
+        fail("give either --checkpoint or --bundle")
+    if part not in ("test", "valid"):
+        fail(f"--part is {part!r}: choose test or valid")
+    model, calibration = _model(checkpoint, bundle)
+    described = read_relations(relations)
+    examples = [x for path in instances for x in read_examples(path)[0]]
+    ids = {x.relation for x in examples if x.relation is not None}
+    if split is not None:
+        ids = set(getattr(read_split(split), part))
+        examples = [x for x in examples if x.relation in ids or x.relation is None]
+    if limit:
+        examples = _drawn(examples, limit)
+    missing = sorted(ids - described.keys())
+    if missing:
+        fail(f"no description of {', '.join(missing[:5])}: add them to a relation file")
+    candidates = [described[name] for name in sorted(ids)]
+    where = f"{split.stem} ({part})" if split else ", ".join(path.name for path in instances)
+    with console.status("scoring"):
+        return run(model, calibration, examples, candidates, ks, f"{(checkpoint or bundle or Path()).name} on {where}")
+
+
+def _drawn(examples: list[Example], limit: int) -> list[Example]:
+    draw = random.Random(0)
+    drawn = []
+    for related in (True, False):
+        pool = [x for x in examples if (x.relation is not None) is related]
+        drawn += draw.sample(pool, min(limit, len(pool)))
+    return drawn
+
+
+def _model(checkpoint: Path | None, bundle: Path | None) -> tuple[Model, Calibration | None]:
+    if checkpoint is not None:
+        from models.job.checkpoint import load_checkpoint
+
+        loaded = load_checkpoint(checkpoint)
+        return loaded, loaded.calibration if loaded.classifier is not None else None
+    from models.runtime import Runtime
+
+    runtime = Runtime(load_bundle(bundle or Path()))
+    return runtime, runtime.bundle.calibration
+
+
+def _exported(
+    checkpoint: Path, instances: list[Path], relations: list[Path], output: Path, precision: str, name: str
+) -> None:
+    from models.job.build import export as run
+    from models.job.checkpoint import load_checkpoint
+    from models.job.dataset import read_examples
+
+    if precision not in ("int8", "fp32"):
+        fail(f"--graph-precision is {precision!r}: choose int8 or fp32")
+    found = [x.instance for path in instances for x in read_examples(path)[0]]
+    chosen = random.Random(0).sample(found, min(len(found), VERIFIED_ON))
+    with console.status("exporting and verifying"):
+        run(
+            load_checkpoint(checkpoint, "cpu"),
+            output,
+            precision="int8" if precision == "int8" else "fp32",
+            name=name,
+            instances=chosen,
+            relations=list(read_relations(relations).values()),
+            say=lambda line: console.print(line, soft_wrap=True),
+        )
+
+
+def progress() -> Progress:
+    """A progress display on standard error."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+@contextmanager
+def reported_errors() -> Iterator[None]:
+    """Turn what a user can mend into one line and exit status 1."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in TRAINING_PACKAGES:
+            raise
+        fail(f"this command needs {error.name}: install the `train` extra, as make test does")
+    except ValidationError as error:
+        fail("; ".join(_explained(fault) for fault in error.errors()))
+    except _user_errors() as error:
+        fail(str(error))
+
+
+def fail(message: str) -> NoReturn:
+    """Print an error and leave with status 1."""
+    console.print(f"[red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1)
+
+
+def _explained(fault: Any) -> str:
+    where = "-".join(str(part) for part in fault["loc"]).replace("_", "-")
+    return f"--{where} is {fault['input']!r}: {fault['msg']}" if where else str(fault["msg"])
+
+
+def _user_errors() -> tuple[type[Exception], ...]:
+    always = (RelationFileError, BundleError, InputError)
+    try:
+        from models.emma.encoder import EncoderError
+        from models.job.checkpoint import CheckpointError
+        from models.job.dataset import DataError
+        from models.job.verify import ExportError
+    except ModuleNotFoundError:
+        return always
+    return (*always, EncoderError, CheckpointError, DataError, ExportError)
+
+
+def _barred(rules: list[str], instances: list[Path]) -> dict[str, frozenset[str]]:
+    barred = {}
+    for rule in rules:
+        name, _, ids = rule.partition("=")
+        if not ids or name not in {path.name for path in instances}:
+            fail(f"--without {rule!r}: expected FILE=ID,ID,… with the name of one of the --instances files")
+        barred[name] = frozenset(ids.split(","))
+    return barred

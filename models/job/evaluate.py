@@ -1,0 +1,138 @@
+"""What a checkpoint or a bundle scores on a split or a file, and the table that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+from sklearn.metrics import roc_auc_score
+
+from models.decision import Calibration, scores
+from models.job.dataset import DataError, Example
+from models.job.metrics import paper_scores, recall_at, standard_scores
+from models.job.scoring import Model, Scored, score
+from models.relation import Relation
+
+RANKS = (1, 2, 3, 5, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The figures of one evaluation, JSON-ready, and who was evaluated on what."""
+
+    title: str
+    figures: dict[str, Any]
+
+    def table(self) -> Table:
+        """The closed-set figures as a table for the terminal."""
+        table = Table(title=self.title, caption=self._caption())
+        table.add_column("method")
+        table.add_column("k", justify="right")
+        for metric in ("paper's metric", "scikit-learn"):
+            for column in ("P", "R", "F1"):
+                table.add_column(f"{metric}\n{column}", justify="right")
+        for row in self.figures["closed_set"]:
+            values = [f"{row[m][c]:.2f}" for m in ("paper", "sklearn") for c in ("precision", "recall", "f1")]
+            table.add_row(row["method"], str(row["k"]), *values)
+        return table
+
+    def _caption(self) -> str:
+        figures = self.figures
+        parts = [
+            f"{figures['related']:,} related pairs, {figures['relations']} relations",
+            "recall@k " + ", ".join(f"{k}: {value:.1f}" for k, value in figures["recall_at"].items()),
+        ]
+        if "open_set" in figures:
+            opened = figures["open_set"]
+            parts.append(
+                f"{opened['unrelated']:,} unrelated pairs, k = {opened['k']}: AUROC {opened['auroc']:.3f}; "
+                f"at threshold {opened['threshold']:.2f} P {opened['precision']:.1f}, R {opened['recall']:.1f}, "
+                f"F1 {opened['f1']:.1f}, {opened['false_positives']:.1f}% of them given a relation"
+            )
+        return "\n".join(parts)
+
+
+def evaluate(
+    model: Model,
+    calibration: Calibration | None,
+    examples: Sequence[Example],
+    relations: Sequence[Relation],
+    ks: Sequence[int],
+    title: str,
+) -> Report:
+    """Evaluate a model.
+
+    Closed set: each related pair's relation is one of `relations`, and one of them has to be chosen. Open set,
+    where there are unrelated pairs too: null may be answered, at the calibrated threshold and the largest k.
+
+    Args:
+        model: a checkpoint or a runtime.
+        calibration: how its two scores are put together; None evaluates recall alone.
+        examples: related pairs of these relations, and unrelated ones.
+        relations: the candidates.
+        ks: numbers of candidates that the classifier reads.
+        title: what was evaluated on what.
+
+    Raises:
+        DataError: there is no related pair.
+    """
+    examples = sorted(examples, key=lambda x: x.relation is None)
+    gold = [x.relation for x in examples if x.relation is not None]
+    if not gold:
+        raise DataError("no instance has a relation of this set: check the split and the instance files")
+    found = score(model, examples, relations, max(ks), classify=calibration is not None)
+    related = found.first(len(gold))
+    column = {relation.id: i for i, relation in enumerate(relations)}
+    truth = np.array([column[x] for x in gold])
+    figures: dict[str, Any] = {
+        "related": len(gold),
+        "relations": len(relations),
+        "recall_at": recall_at(related.cosines, truth, [k for k in RANKS if k <= len(relations)]),
+        "closed_set": [_row("recall only", 1, gold, related.recalled())],
+    }
+    if calibration is not None:
+        for k in ks:
+            among = related.among(k)
+            figures["closed_set"] += [
+                _row("classifier only", k, gold, among.classified()),
+                _row("recall + classifier", k, gold, among.fused(calibration)),
+            ]
+        if len(gold) < len(examples):
+            figures["open_set"] = _open_set(found, examples, calibration, max(ks))
+    return Report(title, figures)
+
+
+def _open_set(found: Scored, examples: Sequence[Example], calibration: Calibration, k: int) -> dict[str, Any]:
+    truth = np.array([x.relation is not None for x in examples])
+    if found.logits is None:
+        raise ValueError("the open set needs the classifier")
+    best = scores(calibration, found.top_cosines(), found.logits).max(axis=1)
+    answers = found.decided(calibration)
+    given = sum(answer is not None for answer in answers)
+    right = sum(
+        answer is not None and answer in {x.relation, *x.also} for x, answer in zip(examples, answers, strict=True)
+    )
+    wrong = sum(answer is not None for x, answer in zip(examples, answers, strict=True) if x.relation is None)
+    precision, recall = right / max(1, given), right / int(truth.sum())
+    return {
+        "k": k,
+        "unrelated": int((~truth).sum()),
+        "auroc": float(roc_auc_score(truth, best)),
+        "threshold": calibration.threshold,
+        "precision": 100 * precision,
+        "recall": 100 * recall,
+        "f1": 200 * precision * recall / max(1e-9, precision + recall),
+        "false_positives": 100 * wrong / int((~truth).sum()),
+    }
+
+
+def _row(method: str, k: int, gold: list[str], predicted: list[str]) -> dict[str, Any]:
+    return {
+        "method": method,
+        "k": k,
+        "paper": paper_scores(gold, predicted).to_json(),
+        "sklearn": standard_scores(gold, predicted).to_json(),
+    }

@@ -1,0 +1,275 @@
+"""What one training loop learns: recall, the classifier, or both at once."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from models.emma.losses import candidate_loss, closed_candidate_loss, info_nce
+from models.emma.recall import RecallTower
+from models.job.batches import length_buckets
+from models.job.checkpoint import Checkpoint
+from models.job.dataset import Example, TrainingData
+from models.job.metrics import paper_scores
+from models.job.questions import Question, Questioner, spread_evenly
+from models.job.scoring import score
+from models.text import DescriptionInput, InstanceInput, description_text
+
+
+class Stage(ABC):
+    """A model, its batches, its loss and the number by which its best epoch is chosen."""
+
+    name: str
+
+    def __init__(self, checkpoint: Checkpoint, data: TrainingData) -> None:
+        """Take the models that are trained in place, and the data."""
+        self.checkpoint = checkpoint
+        self.recipe = checkpoint.recipe
+        self.data = data
+
+    @property
+    @abstractmethod
+    def module(self) -> nn.Module:
+        """What the optimizer changes."""
+
+    @property
+    @abstractmethod
+    def epochs(self) -> int:
+        """Passes."""
+
+    @property
+    @abstractmethod
+    def learning_rate(self) -> float:
+        """At its peak."""
+
+    @abstractmethod
+    def batches(self, epoch: int) -> list[list[int]]:
+        """Row numbers of each step of an epoch; the same for the same seed and epoch."""
+
+    @abstractmethod
+    def loss(self, rows: Sequence[int], draw: random.Random) -> Tensor:
+        """The loss of one step, a scalar."""
+
+    @abstractmethod
+    def validate(self) -> dict[str, float]:
+        """Metrics by name; `score` is the one to maximise."""
+
+    def described(self, ids: Sequence[str], draw: random.Random | None) -> list[DescriptionInput]:
+        """Description inputs, of a wording drawn at random or of the principal one."""
+        texts = []
+        for name in ids:
+            relation = self.data.relations[name]
+            wordings = relation.wordings() if draw is not None and self.recipe.paraphrases else (relation.description,)
+            texts.append(description_text(relation.name, draw.choice(wordings) if draw is not None else wordings[0]))
+        return self.checkpoint.inputs.descriptions(texts)
+
+    def valid_examples(self) -> list[Example]:
+        """The related pairs of validation, at most as many as the recipe allows."""
+        related = [x for x in self.data.valid if x.relation is not None]
+        return related[: self.recipe.valid_instances]
+
+
+class RecallStage(Stage):
+    """InfoNCE over the recall tower (§2.2.3)."""
+
+    name = "recall"
+
+    def __init__(self, checkpoint: Checkpoint, data: TrainingData) -> None:
+        """Tokenize the related pairs once."""
+        super().__init__(checkpoint, data)
+        self.examples = [x for x in data.train if x.relation is not None]
+        self.inputs: list[InstanceInput] = checkpoint.prepare([x.instance for x in self.examples])
+
+    @property
+    def module(self) -> RecallTower:
+        """The recall tower."""
+        return self.checkpoint.recall
+
+    @property
+    def epochs(self) -> int:
+        """Of recall."""
+        return self.recipe.recall_epochs
+
+    @property
+    def learning_rate(self) -> float:
+        """Of recall."""
+        return self.recipe.recall_learning_rate
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """All related pairs in length buckets."""
+        lengths = [len(x.ids) for x in self.inputs]
+        return length_buckets(lengths, self.recipe.recall_batch, f"{self.recipe.seed}/{self.name}/{epoch}")
+
+    def loss(self, rows: Sequence[int], draw: random.Random) -> Tensor:
+        """Eq. 12 over the batch's distinct relations."""
+        return self.similarities(rows, draw)[0]
+
+    def similarities(self, rows: Sequence[int], draw: random.Random) -> tuple[Tensor, Tensor, list[str]]:
+        """Eq. 12, the cosines (batch, relations) that it was computed from, and the ids of their columns."""
+        ids = sorted({str(self.examples[row].relation) for row in rows})
+        column = {name: i for i, name in enumerate(ids)}
+        instance = self.checkpoint.tensors(self.checkpoint.inputs.instance_arrays([self.inputs[row] for row in rows]))
+        instance.pop("content_mask")
+        description = self.checkpoint.tensors(self.checkpoint.inputs.description_arrays(self.described(ids, draw)))
+        description.pop("marker_positions")
+        gold = torch.tensor([column[str(self.examples[row].relation)] for row in rows])
+        also = torch.zeros(len(rows), len(ids), dtype=torch.bool)
+        for i, row in enumerate(rows):
+            for name in self.examples[row].also & column.keys():
+                also[i, column[name]] = True
+        device = self.checkpoint.device
+        instances, descriptions = self.module.instances(**instance), self.module.descriptions(**description)
+        loss = info_nce(instances, descriptions, gold.to(device), also.to(device), self.recipe.temperature)
+        return loss, (instances @ descriptions.T).detach(), ids
+
+    def validate(self) -> dict[str, float]:
+        """Recall's macro F1 on the relations of validation."""
+        examples = self.valid_examples()
+        relations = [self.data.relations[name] for name in self.data.valid_relations]
+        found = score(self.checkpoint, examples, relations, 1, classify=False)
+        f1 = paper_scores([str(x.relation) for x in examples], found.recalled()).f1
+        return {"score": f1, "recall_f1": f1}
+
+
+class ClassifierStage(Stage):
+    """Cross-entropy over candidates that the finished recall tower found (§2.3, trained separately)."""
+
+    name = "classifier"
+    starts_from_recall = True
+
+    def __init__(self, checkpoint: Checkpoint, data: TrainingData) -> None:
+        """Take a checkpoint whose recall tower is trained.
+
+        Raises:
+            ValueError: it has no classifier.
+        """
+        super().__init__(checkpoint, data)
+        if checkpoint.classifier is None:
+            raise ValueError("the checkpoint has no classifier to train")
+        self.classifier = checkpoint.classifier
+        if self.starts_from_recall and self.recipe.classifier_start == "recall":
+            self.classifier.encoder.load_state_dict(checkpoint.recall.encoder.state_dict())
+        self.questioner = Questioner(data.relations, data.train_relations, self.recipe)
+        self.questions: list[Question] = []
+
+    @property
+    def module(self) -> nn.Module:
+        """The classifier; the recall tower stays as it is."""
+        return self.classifier
+
+    @property
+    def epochs(self) -> int:
+        """Of the classifier."""
+        return self.recipe.classifier_epochs
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the classifier."""
+        return self.recipe.classifier_learning_rate
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """Instances drawn anew, their candidates recalled, in length buckets."""
+        seed = f"{self.recipe.seed}/{self.name}/{epoch}"
+        draw = random.Random(seed)
+        examples = [self.data.train[row] for row in spread_evenly(self.data.train, self.recipe, draw)]
+        relations = [self.data.relations[name] for name in self.data.train_relations]
+        # Enough neighbours that the recipe's number is left when the true relations are taken out.
+        found = score(self.checkpoint, examples, relations, self.recipe.neighbours + 8, classify=False)
+        self.questions = [
+            self.questioner.ask(example, [found.relations[i] for i in row], draw)
+            for example, row in zip(examples, found.top, strict=True)
+        ]
+        lengths = [len(question.instance.sentence) for question in self.questions]
+        return length_buckets(lengths, self.recipe.classifier_batch, seed)
+
+    def loss(self, rows: Sequence[int], draw: random.Random) -> Tensor:
+        """Eq. 15 with "none of these"."""
+        return question_loss(self, [self.questions[row] for row in rows], draw)
+
+    def validate(self) -> dict[str, float]:
+        """Macro F1 of recall and of both models on the relations of validation."""
+        examples = self.valid_examples()
+        relations = [self.data.relations[name] for name in self.data.valid_relations]
+        k = self.recipe.choose_among if self.recipe.head == "shared" else self.recipe.candidates
+        found = score(self.checkpoint, examples, relations, k)
+        gold = [str(x.relation) for x in examples]
+        fused = paper_scores(gold, found.fused(self.checkpoint.calibration)).f1
+        return {
+            "score": fused,
+            "recall_f1": paper_scores(gold, found.recalled()).f1,
+            "classifier_f1": paper_scores(gold, found.classified()).f1,
+            "fused_f1": fused,
+        }
+
+
+class JointStage(ClassifierStage):
+    """Recall + classifier loss, 1 : 1, in one loop (§2.3, appendix E).
+
+    The candidates come from the batch that recall is trained on, as in the paper; they are choices, not
+    functions, so no gradient flows from the classifier into recall.
+    """
+
+    name = "joint"
+    starts_from_recall = False
+
+    def __init__(self, checkpoint: Checkpoint, data: TrainingData) -> None:
+        """Take a fresh checkpoint with both models."""
+        super().__init__(checkpoint, data)
+        self.recall = RecallStage(checkpoint, data)
+        self.both = nn.ModuleList([checkpoint.recall, self.classifier])
+
+    @property
+    def module(self) -> nn.Module:
+        """Both models."""
+        return self.both
+
+    @property
+    def epochs(self) -> int:
+        """Of recall."""
+        return self.recipe.recall_epochs
+
+    @property
+    def learning_rate(self) -> float:
+        """Of recall, for both."""
+        return self.recipe.recall_learning_rate
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """Recall's."""
+        return self.recall.batches(epoch)
+
+    def loss(self, rows: Sequence[int], draw: random.Random) -> Tensor:
+        """Eq. 12 plus Eq. 15."""
+        loss, cosines, ids = self.recall.similarities(rows, draw)
+        order = np.argsort(-cosines.float().cpu().numpy(), axis=1)
+        questions = [
+            self.questioner.ask(self.recall.examples[row], [ids[i] for i in near], draw)
+            for row, near in zip(rows, order, strict=True)
+        ]
+        return loss + question_loss(self, questions, draw)
+
+
+def question_loss(stage: ClassifierStage, questions: Sequence[Question], draw: random.Random) -> Tensor:
+    """Eq. 13–15 over a batch of questions."""
+    checkpoint = stage.checkpoint
+    ids = sorted({name for question in questions for name in question.candidates})
+    described = dict(zip(ids, stage.described(ids, draw), strict=True))
+    inputs = checkpoint.prepare([question.instance for question in questions])
+    pairs = [
+        (instance, described[name])
+        for instance, question in zip(inputs, questions, strict=True)
+        for name in question.candidates
+    ]
+    tensors = checkpoint.tensors(checkpoint.inputs.pair_arrays(pairs))
+    sizes = [len(question.candidates) for question in questions]
+    none = max(sizes)
+    gold = torch.tensor([none if x.gold is None else x.gold for x in questions], device=checkpoint.device)
+    if stage.recipe.head == "concatenated":
+        return closed_candidate_loss(stage.classifier(**tensors, candidates=none), gold)
+    rows = stage.classifier(**tensors).squeeze(1).split(sizes)
+    return candidate_loss(pad_sequence(rows, batch_first=True, padding_value=-torch.inf), gold)
