@@ -1,0 +1,106 @@
+"""Relations of a running service, over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from models.relation import Relation
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+PAGE = 500
+
+
+class RefusedError(Exception):
+    """The service answered with an error; `status` is its code."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class UnreachableError(Exception):
+    """No answer came; the message says what to do."""
+
+
+class RelationClient:
+    """Speaks to one service; close it, or use it as a context manager."""
+
+    def __init__(
+        self, url: str = DEFAULT_URL, timeout_seconds: float = 60.0, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self._http = httpx.Client(base_url=url, timeout=timeout_seconds, transport=transport)
+        self.url = url
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def pages(self) -> Iterator[tuple[list[Relation], int]]:
+        """All relations by id, a page at a time, each with how many there are in all.
+
+        Raises:
+            RefusedError: the service answered with an error.
+            UnreachableError: no answer came.
+        """
+        cursor = None
+        while True:
+            query = {"limit": PAGE} | ({"cursor": cursor} if cursor else {})
+            page = self._send("GET", "/relations", params=query).json()
+            yield [Relation.from_json(row) for row in page["items"]], page["total"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    def add(self, name: str, description: str, relation_id: str | None = None) -> str:
+        """Register a relation; its id. Raises as `pages`."""
+        body = {"name": name, "description": description} | ({"id": relation_id} if relation_id else {})
+        return str(self._send("POST", "/relations", json=body).json()["id"])
+
+    def add_all(self, relations: Sequence[Relation]) -> int:
+        """Register relations, all or none; how many are new. Raises as `pages`."""
+        body = {"items": [_body(relation) for relation in relations]}
+        return int(self._send("POST", "/relations/batch", json=body).json()["created"])
+
+    def replace(self, relation: Relation) -> bool:
+        """Register a relation, in place of the one of the same id if there is one.
+
+        Returns:
+            Whether there was none.
+
+        Raises:
+            RefusedError: the service answered with an error.
+            UnreachableError: no answer came.
+        """
+        body = {"name": relation.name, "description": relation.description}
+        return self._send("PUT", f"/relations/{quote(relation.id, safe='')}", json=body).status_code == 201
+
+    def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, **content)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise UnreachableError(
+                f"no answer from {self.url} ({error}): start the service with `emma serve`, or name its --url"
+            ) from error
+        try:
+            answer = response.json()
+            if response.is_success:
+                return response
+            message = str(answer["error"]["message"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UnreachableError(f"{self.url} answered {response.status_code}, but not as EMMA does") from error
+        raise RefusedError(response.status_code, message)
+
+
+def _body(relation: Relation) -> dict[str, str]:
+    return {"id": relation.id, "name": relation.name, "description": relation.description}

@@ -1,0 +1,105 @@
+"""What surrounds every request: its id, its log line, its metrics, and the limit of its body."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import internal_error_response, log_failure
+from service.metrics import Metrics
+
+REQUEST_ID = "X-Request-ID"
+UNMATCHED = "unmatched"
+"""The route of a path that no route has: one label for all, or anyone could make as many as they like."""
+
+_REQUEST_ID = re.compile("[A-Za-z0-9._-]{1,128}")
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+_PROBES = {"/healthz", "/readyz", "/metrics"}
+
+log = structlog.get_logger("service.request")
+
+
+class Observe:
+    """Gives each request an id, measures and logs it, and answers what nothing else has caught."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(REQUEST_ID, "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        start = time.perf_counter()
+        status = None
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, send_with_id)
+            except Exception as error:
+                log_failure(error)
+                if status is not None:
+                    # Too late for another answer: the server cuts the connection.
+                    raise
+                await internal_error_response(request_id)(scope, receive, send_with_id)
+            finally:
+                self._done(scope, status or 500, time.perf_counter() - start)
+
+    def _done(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", UNMATCHED)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.request(route, method, status, seconds)
+        write = log.debug if route in _PROBES and status < 400 else log.info
+        write("request", method=method, route=route, status=status, seconds=round(seconds, 6))
+
+
+class LimitBody:
+    """Refuses a body over the limit, by what it says of its length or by what has arrived of it."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        length = Headers(scope=scope).get("content-length", "")
+        announced = int(length) if length.isdecimal() else 0
+        received = 0
+
+        async def receive_within_limit() -> Message:
+            nonlocal received
+            message = await receive()
+            if message["type"] == "http.request":
+                received += len(message.get("body", b""))
+                if max(announced, received) > self._max_bytes:
+                    what = (
+                        f"announces {announced:,} bytes" if announced > received else f"has {received:,} bytes or more"
+                    )
+                    # Of a type that the framework lets through while it reads a body.
+                    raise HTTPException(
+                        413,
+                        f"the body {what}, the limit is {self._max_bytes:,}: "
+                        "send less at once, or set EMMA_MAX_BODY_BYTES",
+                    )
+            return message
+
+        await self._app(scope, receive_within_limit, send)

@@ -1,0 +1,179 @@
+"""Registering relations: encode, write to the registry, bring the index up to date, in this order."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from anyio import to_thread
+
+from models.relation import Relation
+from models.text import DescriptionInput
+from service.batching import Batcher, one_by_one
+from service.errors import InvalidError
+from service.extraction import Model, within
+from service.index import Entry, RelationIndex
+from service.registry import Draft, Page, Record, Registry, Written
+
+Value = TypeVar("Value")
+
+ID_CHARACTERS = 128
+
+
+def derived_id(name: str, description: str) -> str:
+    """The id of a relation that was given none: the same two texts give the same id.
+
+    >>> derived_id("place of birth", "The head was born in the tail.")
+    'place-of-birth-cb0d8f38'
+    """
+    digest = hashlib.sha256(f"{name}\n{description}".encode()).hexdigest()[:8]
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    slug = re.sub("[^a-z0-9]+", "-", plain).strip("-")[: ID_CHARACTERS - len(digest) - 1].strip("-")
+    return f"{slug or 'relation'}-{digest}"
+
+
+def require_distinct(relations: Sequence[Relation]) -> None:
+    """Check that no id is there twice.
+
+    Raises:
+        InvalidError: one is; the message names it and both positions.
+    """
+    positions: dict[str, int] = {}
+    for position, relation in enumerate(relations):
+        first = positions.setdefault(relation.id, position)
+        if first != position:
+            raise InvalidError(
+                f"the id {relation.id!r} is there twice, at items.{first} and items.{position}: "
+                "give each relation once",
+                f"items.{position}.id",
+            )
+
+
+def encode(model: Model, relations: Sequence[Relation]) -> list[Draft | Exception]:
+    """Relations with their vectors, ready to be written; an `InputError` in place of one that is unreadable."""
+    described = one_by_one(model.describe, relations)
+    sound = [item for item in described if isinstance(item, DescriptionInput)]
+    vectors = iter(model.encode_descriptions(sound) if sound else ())
+    return [
+        item
+        if isinstance(item, Exception)
+        else Draft(relation.id, relation.name, relation.description, item.truncated, next(vectors))
+        for relation, item in zip(relations, described, strict=True)
+    ]
+
+
+def catalogue(model: Model) -> list[Draft]:
+    """The relations that come with the bundle, with the vectors that come with it."""
+    relations = model.bundle.relations()
+    return [
+        Draft(relation.id, relation.name, relation.description, item.truncated, vector)
+        for relation, item, vector in zip(relations, model.describe(relations), model.bundle.vectors(), strict=True)
+    ]
+
+
+def entries(model: Model, relations: Sequence[Relation], version: int) -> list[Entry]:
+    """Relations as the index holds them."""
+    if not relations:
+        return []
+    described = model.describe(relations)
+    return [Entry(x.id, x.name, item, version) for x, item in zip(relations, described, strict=True)]
+
+
+def synchronise(model: Model, registry: Registry, index: RelationIndex) -> None:
+    """Apply to the index what the registry has and it has not.
+
+    Raises:
+        RegistryUnavailableError: the registry cannot be read; the next call makes up for it.
+    """
+    for version, rows in registry.changes(since=index.version):
+        live = [(row.relation, row.vector) for row in rows if row.vector is not None]
+        vectors = np.array([vector for _, vector in live], dtype=np.float32).reshape(len(live), index.dimension)
+        gone = [row.relation.id for row in rows if row.vector is None]
+        index.apply(entries(model, [relation for relation, _ in live], version), vectors, gone, version)
+
+
+class Registrar:
+    """Changes relations, so that what returns is durable and in the index.
+
+    A write that fails half-way, after the registry has it and before the index has, is made good by the next
+    one; to repeat it is always safe.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        registry: Registry,
+        index: RelationIndex,
+        encoder: Batcher[Relation, Draft],
+        writer: Batcher[Callable[[], Any], Any],
+    ) -> None:
+        """Take what it works with.
+
+        Args:
+            model: tokenizes descriptions.
+            registry: the truth.
+            index: its cache.
+            encoder: does `encode`.
+            writer: runs one function after the other, so that the index sees versions in order.
+        """
+        self._model = model
+        self._registry = registry
+        self._index = index
+        self._encoder = encoder
+        self._writer = writer
+
+    async def add(self, relations: Sequence[Relation]) -> list[Written]:
+        """Register relations, all or none; one that is there already with the same content is left as it is.
+
+        Raises:
+            InvalidError: an id is there twice.
+            InputError: a description is unreadable.
+            ConflictError: an id stands for a relation with other content.
+            ServiceError: see `Batcher.submit` and `Registry`.
+        """
+        require_distinct(relations)
+        drafts = await self._encode(relations)
+        return await self._write(lambda: self._registry.add(drafts))
+
+    async def replace(self, relation: Relation) -> Written:
+        """Register a relation, in place of the one of the same id if there is one; fails as `add` does."""
+        [draft] = await self._encode([relation])
+        return await self._write(lambda: self._registry.replace(draft))
+
+    async def delete(self, key: str) -> None:
+        """Delete a relation.
+
+        Raises:
+            NotFoundError: there is no such relation.
+            ServiceError: see `Batcher.submit` and `Registry`.
+        """
+        await self._write(lambda: self._registry.delete(key))
+
+    async def get(self, key: str) -> Record:
+        """One relation; fails as `Registry.get` does."""
+        return await to_thread.run_sync(self._registry.get, key)
+
+    async def page(self, after: str | None, limit: int) -> Page:
+        """Some relations; fails as `Registry.page` does."""
+        return await to_thread.run_sync(self._registry.page, after, limit)
+
+    async def _encode(self, relations: Sequence[Relation]) -> list[Draft]:
+        drafts: list[Draft] = []
+        for position, draft in enumerate(await self._encoder.submit(relations)):
+            if isinstance(draft, Exception):
+                raise draft if len(relations) == 1 else within(position, draft)
+            drafts.append(draft)
+        return drafts
+
+    async def _write(self, change: Callable[[], Value]) -> Value:
+        def write() -> Value:
+            outcome = change()
+            synchronise(self._model, self._registry, self._index)
+            return outcome
+
+        [outcome] = await self._writer.submit([write])
+        return cast(Value, outcome)

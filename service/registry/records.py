@@ -1,0 +1,63 @@
+"""What goes into the registry and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from models.relation import Relation
+
+Vector = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A relation to be written: `truncated` says whether the model reads all of its description."""
+
+    id: str
+    name: str
+    description: str
+    truncated: bool
+    vector: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A registered relation; `version` is the registry's since which it is as it is."""
+
+    id: str
+    name: str
+    description: str
+    truncated: bool
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The outcome of a write: the relation as it is now, and whether it is new."""
+
+    record: Record
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A row as the index needs it; `vector` is None where the relation was deleted."""
+
+    relation: Relation
+    version: int
+    vector: Vector | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Relations in the order of their ids, the id to go on from (None at the end), and how many there are."""
+
+    records: list[Record]
+    next_cursor: str | None
+    total: int

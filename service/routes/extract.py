@@ -1,0 +1,58 @@
+"""Extract relations from sentences."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+
+from models.text import InputError
+from service.connection import while_connected
+from service.errors import responses
+from service.extraction import Answer, Query, within
+from service.schemas import Candidate, ExtractBatchRequest, ExtractBatchResponse, ExtractRequest, ExtractResponse
+from service.state import Current
+
+router = APIRouter(tags=["extraction"], responses=responses(413, 422, 429, 504))
+
+
+@router.post("/extract")
+async def extract(body: ExtractRequest, request: Request, state: Current) -> ExtractResponse:
+    """Extract the relation between two mentions of a sentence; null where no relation is sure enough."""
+    [answer] = await while_connected(request, state.extractions.submit([_query(body)]))
+    if isinstance(answer, Exception):
+        raise answer
+    return _response(answer)
+
+
+@router.post("/extract/batch")
+async def extract_batch(body: ExtractBatchRequest, request: Request, state: Current) -> ExtractBatchResponse:
+    """Extract from several sentences; the answers come in the same order."""
+    queries = []
+    for position, item in enumerate(body.items):
+        try:
+            queries.append(_query(item))
+        except InputError as error:
+            raise within(position, error) from error
+    answers = await while_connected(request, state.extractions.submit(queries))
+    results = []
+    for position, answer in enumerate(answers):
+        if isinstance(answer, Exception):
+            raise within(position, answer)
+        results.append(_response(answer))
+    return ExtractBatchResponse(results=results)
+
+
+def _query(body: ExtractRequest) -> Query:
+    relations = None if body.relations is None else tuple(body.relations)
+    return Query(body.instance(), body.top_k, body.threshold, relations)
+
+
+def _response(answer: Answer) -> ExtractResponse:
+    candidates = [Candidate(id=x.id, name=x.name, score=x.score) for x in answer.candidates]
+    best = answer.relation
+    return ExtractResponse(
+        relation=None if best is None else Candidate(id=best.id, name=best.name, score=best.score),
+        candidates=candidates,
+        truncated=answer.truncated,
+        registry_version=answer.registry_version,
+        model=answer.model,
+    )

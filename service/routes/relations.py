@@ -1,0 +1,142 @@
+"""Register, read, replace and delete relations."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from models.relation import Relation
+from service.errors import responses
+from service.registration import derived_id
+from service.registry import Record
+from service.schemas import (
+    PAGE_RELATIONS,
+    RelationBatch,
+    RelationBatchResponse,
+    RelationId,
+    RelationInput,
+    RelationPage,
+    RelationRecord,
+    RelationUpdate,
+)
+from service.state import Current
+
+router = APIRouter(tags=["relations"])
+
+Key = Annotated[str, Path(description="Id of a relation.", examples=["P19"])]
+_WRITING = (413, 422, 429, 504)
+_CREATED: dict[int | str, dict[str, Any]] = {
+    201: {
+        "description": "The relation is new.",
+        "headers": {"Location": {"description": "Where it is.", "schema": {"type": "string"}}},
+    }
+}
+
+
+@router.post(
+    "/relations",
+    status_code=201,
+    responses={
+        **responses(409, *_WRITING),
+        **_CREATED,
+        200: {"model": RelationRecord, "description": "The same relation was there already."},
+    },
+)
+async def create_relation(body: RelationInput, request: Request, response: Response, state: Current) -> RelationRecord:
+    """Register a relation; the next extraction knows it."""
+    [written] = await state.registrar.add([_relation(body)])
+    _mark(request, response, written.record, written.created)
+    return _record(written.record)
+
+
+@router.post(
+    "/relations/batch",
+    status_code=201,
+    responses={
+        **responses(409, *_WRITING),
+        201: {"description": "At least one relation is new."},
+        200: {"model": RelationBatchResponse, "description": "All of the relations were there already."},
+    },
+)
+async def create_relations(body: RelationBatch, response: Response, state: Current) -> RelationBatchResponse:
+    """Register relations together: all of them or, where one is refused, none."""
+    written = await state.registrar.add([_relation(item) for item in body.items])
+    created = sum(each.created for each in written)
+    response.status_code = 201 if created else 200
+    return RelationBatchResponse(items=[_record(each.record) for each in written], created=created)
+
+
+@router.get("/relations", responses=responses(422))
+async def list_relations(
+    state: Current,
+    limit: Annotated[int, Query(ge=1, le=PAGE_RELATIONS, description="Relations to answer with.")] = 100,
+    cursor: Annotated[
+        str | None, Query(min_length=1, max_length=128, description="The `next_cursor` of the page before.")
+    ] = None,
+) -> RelationPage:
+    """List the relations by id, a page at a time."""
+    page = await state.registrar.page(cursor, limit)
+    return RelationPage(
+        items=[_record(record) for record in page.records], next_cursor=page.next_cursor, total=page.total
+    )
+
+
+@router.get("/relations/{relation_id}", responses=responses(404, 422))
+async def get_relation(relation_id: Key, state: Current) -> RelationRecord:
+    """Read a relation."""
+    return _record(await state.registrar.get(relation_id))
+
+
+@router.put(
+    "/relations/{relation_id}",
+    responses={
+        **responses(*_WRITING),
+        **{201: {**_CREATED[201], "model": RelationRecord}},
+        200: {"description": "The relation was there and is now as given."},
+    },
+)
+async def put_relation(
+    relation_id: Annotated[RelationId, Path(description="Id of a relation.")],
+    body: RelationUpdate,
+    request: Request,
+    response: Response,
+    state: Current,
+) -> RelationRecord:
+    """Register a relation under an id, or replace the one that has it."""
+    written = await state.registrar.replace(Relation(relation_id, body.name, body.description))
+    _mark(request, response, written.record, written.created)
+    return _record(written.record)
+
+
+@router.delete(
+    "/relations/{relation_id}",
+    status_code=204,
+    response_class=Response,
+    responses=responses(404, 422, 429, 504),
+)
+async def delete_relation(relation_id: Key, state: Current) -> None:
+    """Delete a relation; the next extraction does not know it any more."""
+    await state.registrar.delete(relation_id)
+
+
+def _relation(body: RelationInput) -> Relation:
+    return Relation(body.id or derived_id(body.name, body.description), body.name, body.description)
+
+
+def _mark(request: Request, response: Response, record: Record, created: bool) -> None:
+    response.status_code = 201 if created else 200
+    if created:
+        response.headers["Location"] = f"{request.scope.get('root_path', '')}/relations/{record.id}"
+
+
+def _record(record: Record) -> RelationRecord:
+    return RelationRecord(
+        id=record.id,
+        name=record.name,
+        description=record.description,
+        truncated=record.truncated,
+        version=record.version,
+        created_at=record.created_at,
+        updated_at=record.updated_at,
+    )

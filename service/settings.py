@@ -1,0 +1,79 @@
+"""Everything about the service that can be set, in one frozen, typed object.
+
+A setting is written once: its name gives the variable (`EMMA_PORT`) and the flag (`--port`), its description
+the help text, its type and bounds the check.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.bundle import DEFAULT_BUNDLE
+from models.flags import flag
+
+PREFIX = "EMMA_"
+
+
+class SettingsError(Exception):
+    """A setting with a bad value; the message names the variable, the value and the fix."""
+
+
+class Settings(BaseSettings):
+    """The settings of one service process, from keyword arguments, else the environment, else the defaults."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 is every interface.")
+    port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes any free one.")
+    data_dir: Path = Field(Path("emma-data"), description="Directory of the registry; made when it is missing.")
+    bundle: Path = Field(DEFAULT_BUNDLE, description="Directory of the bundle to serve.")
+    threads: int | None = Field(
+        None, ge=1, le=1024, description="Threads of the model; when not set, the processors this process may use."
+    )
+    queue_size: int = Field(1024, ge=1, description="Instances that may wait for the model; beyond it, 429.")
+    batch_size: int = Field(32, ge=1, le=1024, description="Instances that the model reads at once, at most.")
+    deadline_seconds: float = Field(
+        30.0, gt=0, le=3600, allow_inf_nan=False, description="Seconds until a request is given up with 504."
+    )
+    max_body_bytes: int = Field(8 * 1024 * 1024, ge=1024, description="Bytes of a request's body; beyond it, 413.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_format: Literal["json", "console"] = Field("json", description="One JSON object a line, or text for people.")
+    seed_catalogue: bool = Field(True, description="Put the bundle's relations into a registry that is new.")
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting.
+
+    >>> variable("data_dir")
+    'EMMA_DATA_DIR'
+    """
+    return PREFIX + name.upper()
+
+
+def load_settings(**given: Any) -> Settings:
+    """Settings with the given values; the rest comes from the environment and the defaults.
+
+    Raises:
+        SettingsError: a value is of the wrong type or out of bounds.
+    """
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        faults = [_explain(fault["loc"], fault["msg"], fault["input"]) for fault in error.errors()]
+        raise SettingsError("; ".join(faults)) from error
+
+
+def _explain(location: tuple[int | str, ...], message: str, value: Any) -> str:
+    name = str(location[0]) if location else ""
+    field = Settings.model_fields.get(name)
+    if field is None:
+        return f"{name or 'settings'}: {message}"
+    example = "leave it out" if field.default is None else f"use something like {field.default}"
+    text = f"{variable(name)} ({flag(name)}) is {str(value)!r}: {message[:1].lower()}{message[1:]}; {example}"
+    if str(value).startswith("tcp://"):
+        text += " (Kubernetes sets this variable for a Service named emma: set enableServiceLinks: false)"
+    return text

@@ -1,0 +1,154 @@
+"""Everything that one running service holds, and the order in which it is opened and closed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Annotated, Any
+
+import structlog
+from fastapi import Depends, Request
+
+from models.bundle import BundleError, load_bundle
+from models.relation import Relation
+from models.runtime import Runtime
+from models.text import Instance, Span
+from service.batching import Batcher
+from service.errors import NotReadyError, RegistryUnavailableError, StartupError
+from service.extraction import Answer, Extractor, Model, Query
+from service.index import RelationIndex
+from service.metrics import Metrics
+from service.registration import Registrar, catalogue, encode, synchronise
+from service.registry import DirectoryLock, Draft, Registry
+from service.settings import Settings
+
+log = structlog.get_logger("service")
+
+
+def load_model(settings: Settings) -> Model:
+    """Verify and load the bundle.
+
+    Raises:
+        StartupError: it cannot be used.
+    """
+    try:
+        return Runtime(load_bundle(settings.bundle), settings.threads)
+    except BundleError as error:
+        raise StartupError(str(error)) from error
+    except Exception as error:
+        # Of whatever type: the tokenizer's and the graphs' libraries raise plain exceptions for a bad file.
+        raise StartupError(
+            f"cannot load the bundle {settings.bundle} ({error}): was it made for another release?"
+        ) from error
+
+
+def warm_up(model: Model) -> None:
+    """Use every part of the model once, so that the first request does not pay for what is set up lazily."""
+    inputs = model.prepare([Instance("Ada Lovelace was born in London.", Span(0, 12), Span(25, 31))])
+    descriptions = model.describe([Relation("warm-up", "place of birth", "The head was born in the tail.")])
+    model.encode_instances(inputs)
+    model.encode_descriptions(descriptions)
+    model.classify([(inputs[0], descriptions[0])])
+
+
+class State:
+    """The parts of a service, wired together. `start` and `stop` bracket the time in which it answers."""
+
+    def __init__(self, settings: Settings, model: Model, registry: Registry, metrics: Metrics) -> None:
+        self.settings = settings
+        self.model = model
+        self.metrics = metrics
+        self.index = RelationIndex(model.bundle.manifest.dimension)
+        synchronise(model, registry, self.index)
+        # One thread for the model: two batches at once would take the processors from each other.
+        self._model_thread = ThreadPoolExecutor(1, "emma-model")
+        self._writer_thread = ThreadPoolExecutor(1, "emma-writer")
+        limits: dict[str, Any] = {
+            "queue_size": settings.queue_size,
+            "deadline_seconds": settings.deadline_seconds,
+        }
+        self.extractions: Batcher[Query, Answer] = Batcher(
+            Extractor(model, self.index, metrics).extract,
+            self._model_thread,
+            batch_size=settings.batch_size,
+            on_wait=metrics.waited,
+            on_batch=metrics.batch,
+            **limits,
+        )
+        self._encoder: Batcher[Relation, Draft] = Batcher(
+            lambda relations: encode(model, relations), self._model_thread, batch_size=settings.batch_size, **limits
+        )
+        self._writer: Batcher[Callable[[], Any], Any] = Batcher(_call, self._writer_thread, batch_size=1, **limits)
+        self.registrar = Registrar(model, registry, self.index, self._encoder, self._writer)
+        metrics.watch_queue(lambda: self.extractions.depth)
+        metrics.watch_index(lambda: len(self.index), lambda: self.index.version)
+        self._closing = ExitStack()
+        self._closing.callback(self._model_thread.shutdown)
+        self._closing.callback(self._writer_thread.shutdown)
+
+    @classmethod
+    def open(cls, settings: Settings, model: Model | None = None, metrics: Metrics | None = None) -> State:
+        """Load the model, take the data directory, and fill the index.
+
+        Raises:
+            StartupError: one of these cannot be done; the message says what to do.
+        """
+        model = model or load_model(settings)
+        warm_up(model)
+        seed = (lambda: catalogue(model)) if settings.seed_catalogue else list
+        with ExitStack() as opened:
+            lock = DirectoryLock(settings.data_dir)
+            opened.callback(lock.release)
+            try:
+                registry = Registry.open(settings.data_dir, model.bundle.manifest.fingerprint, seed)
+                opened.callback(registry.close)
+                state = cls(settings, model, registry, metrics or Metrics())
+            except RegistryUnavailableError as error:
+                raise StartupError(f"{error.message}; see to {settings.data_dir} and start again") from error
+            opened.push(state._closing)
+            state._closing = opened.pop_all()
+        log.info(
+            "ready",
+            model=model.bundle.manifest.name,
+            relations=len(state.index),
+            registry_version=state.index.version,
+            data_dir=str(settings.data_dir),
+        )
+        return state
+
+    def start(self) -> None:
+        """Begin to answer; needs a running event loop."""
+        for batcher in self._batchers():
+            batcher.start()
+
+    async def stop(self) -> None:
+        """Fail what waits with 503, finish what runs."""
+        for batcher in self._batchers():
+            await batcher.close()
+
+    def close(self) -> None:
+        """Close the registry and give the data directory back."""
+        self._closing.close()
+
+    def _batchers(self) -> tuple[Batcher[Any, Any], ...]:
+        return (self.extractions, self._encoder, self._writer)
+
+
+def current(request: Request) -> State:
+    """The state of the application that answers a request.
+
+    Raises:
+        NotReadyError: it is not serving.
+    """
+    state: State | None = getattr(request.app.state, "serving", None)
+    if state is None:
+        raise NotReadyError("the service is not ready: it is starting or stopping")
+    return state
+
+
+Current = Annotated[State, Depends(current)]
+
+
+def _call(functions: Sequence[Callable[[], Any]]) -> list[Any]:
+    return [function() for function in functions]

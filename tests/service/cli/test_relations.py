@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from models.bundle import Bundle
+from models.relation import Relation, read_relations, write_relations
+from service.cli import app
+from service.errors import StartupError
+from service.settings import Settings
+from service.state import State
+from tests.service.fakes import CATALOGUE_RELATIONS, FakeRuntime, make_bundle
+from tests.service.processes import ServerProcess
+
+TAUGHT = Relation("T1", "teacher", "The head teaches the tail.")
+
+
+@pytest.fixture(scope="module")
+def url(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with ServerProcess(bundle.path, tmp_path_factory.mktemp("server")) as server:
+        yield server.url
+
+
+def relations(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["relations", *map(str, arguments)], env={"COLUMNS": "200"})
+
+
+@pytest.mark.server
+def test_list_shows_the_relations(url: str) -> None:
+    output = relations("list", "--url", url).stdout
+    assert "place of birth" in output
+    assert "The head died in the tail." in output
+
+
+@pytest.mark.server
+def test_add_prints_the_id_and_can_be_repeated(url: str) -> None:
+    first = relations("add", "employs", "The head pays the tail for work.", "--url", url)
+    assert first.exit_code == 0
+    assert first.stdout.startswith("employs-")
+    assert relations("add", "employs", "The head pays the tail for work.", "--url", url).stdout == first.stdout
+
+
+@pytest.mark.server
+def test_list_shows_brackets_as_they_are(url: str) -> None:
+    relations("add", "a [bold]b[/bold] [/c]", "The head is like the tail.", "--url", url)
+    assert "a [bold]b[/bold] [/c]" in relations("list", "--url", url).stdout
+
+
+@pytest.mark.server
+def test_add_takes_an_id_and_says_when_it_is_taken(url: str) -> None:
+    assert relations("add", "a", "The head is the tail.", "--id", "A1", "--url", url).stdout == "A1\n"
+    taken = relations("add", "a", "Something else.", "--id", "A1", "--url", url)
+    assert taken.exit_code == 1
+    assert "answered 409" in taken.stderr
+
+
+@pytest.mark.server
+def test_import_registers_and_reports_each_refusal(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "relations.jsonl"
+    bad = [Relation("P19", "other", "Something else."), Relation("bad id", "x", "y"), Relation("B", "x", "w" * 6000)]
+    write_relations([TAUGHT, *bad, Relation("T2", "pupil", "The head learns from the tail.")], file)
+    result = relations("import", file, "--url", url, "--batch-size", 2)
+    assert result.exit_code == 1
+    assert result.stdout == "2 relations registered, 2 of them new, 3 refused\n"
+    reported = [line.split(":")[0] for line in result.stderr.splitlines()]
+    assert reported == ["P19", "bad id", "B"]
+    again = relations("import", file, "--url", url)
+    assert again.stdout == "2 relations registered, 0 of them new, 3 refused\n"
+
+
+@pytest.mark.server
+def test_import_replaces_when_told_to(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "relations.jsonl"
+    write_relations([Relation("P800", "notable work", "The tail is what made the head famous."), TAUGHT], file)
+    assert relations("import", file, "--url", url).exit_code == 1
+    assert relations("import", file, "--url", url, "--replace").exit_code == 0
+    relations("export", tmp_path / "exported.jsonl", "--url", url)
+    assert read_relations(tmp_path / "exported.jsonl")["P800"].description == "The tail is what made the head famous."
+
+
+@pytest.mark.server
+def test_export_writes_a_relation_file(url: str) -> None:
+    rows = [json.loads(line) for line in relations("export", "--url", url).stdout.splitlines()]
+    assert {x.id for x in CATALOGUE_RELATIONS} <= {row["id"] for row in rows}
+    assert all(set(row) == {"id", "name", "description"} for row in rows)
+
+
+def test_a_relation_file_with_a_fault_names_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "relations.jsonl"
+    file.write_text('{"id": "a", "name": "b", "description": "c"}\n{"id": "x"}\n')
+    result = relations("import", file)
+    assert result.exit_code == 1
+    assert f"{file}, line 2: key 'name' is missing" in result.stderr
+
+
+def test_a_service_that_does_not_answer_is_explained_and_leaves_files_alone(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        # Bound but not listening: whoever connects is refused.
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        result = relations("export", tmp_path / "out.jsonl", "--url", url)
+    assert result.exit_code == 1
+    assert f"no answer from {url}" in result.stderr
+    assert "emma serve" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reindex_makes_a_registry_fit_another_bundle(
+    data_dir: Path, tmp_path: Path, model: FakeRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    State.open(Settings(data_dir=data_dir), model).close()
+    other = FakeRuntime(make_bundle(tmp_path / "other", recall=b"another encoder"))
+    with pytest.raises(StartupError, match="emma relations reindex"):
+        State.open(Settings(data_dir=data_dir), other)
+    monkeypatch.setattr("service.cli.relations.load_model", lambda settings: other)
+    result = relations("reindex", "--data-dir", data_dir)
+    assert (result.exit_code, result.stdout) == (0, "6 relations encoded with fake\n")
+    state = State.open(Settings(data_dir=data_dir), other)
+    assert (len(state.index), state.index.version) == (6, 2)
+    state.close()
+
+
+def test_reindex_refuses_while_the_service_runs(
+    data_dir: Path, model: FakeRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = State.open(Settings(data_dir=data_dir), model)
+    monkeypatch.setattr("service.cli.relations.load_model", lambda settings: model)
+    result = relations("reindex", "--data-dir", data_dir)
+    state.close()
+    assert result.exit_code == 1
+    assert "in use by another process" in result.stderr
+
+
+@pytest.mark.parametrize("made", [False, True], ids=["no directory", "no registry"])
+def test_reindex_without_a_registry_says_so_and_makes_none(
+    data_dir: Path, model: FakeRuntime, monkeypatch: pytest.MonkeyPatch, made: bool
+) -> None:
+    if made:
+        data_dir.mkdir()
+    monkeypatch.setattr("service.cli.relations.load_model", lambda settings: model)
+    result = relations("reindex", "--data-dir", data_dir)
+    assert result.exit_code == 1
+    assert "nothing to encode again" in result.stderr
+    assert not (data_dir / "registry.db").exists()

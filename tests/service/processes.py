@@ -1,0 +1,83 @@
+"""The service as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+ROOT = Path(__file__).parents[2]
+
+
+class DidNotStartError(Exception):
+    """The process ended before it answered."""
+
+    def __init__(self, code: int, log: list[dict[str, Any]]) -> None:
+        super().__init__(f"exit code {code}, log {log}")
+        self.code = code
+        self.log = log
+
+
+class ServerProcess:
+    """`tests.service.server` on a free port; answers from the moment that it is made."""
+
+    def __init__(self, bundle: Path, data_dir: Path) -> None:
+        environment = {
+            **os.environ,
+            "EMMA_BUNDLE": str(bundle),
+            "EMMA_DATA_DIR": str(data_dir),
+            "EMMA_PORT": "0",
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.service.server"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+        )
+        self.log: list[dict[str, Any]] = []
+        self._heard = threading.Event()
+        # A pipe that nobody reads would fill up and hold the service.
+        self._listener = threading.Thread(target=self._listen)
+        self._listener.start()
+        self._heard.wait()
+        self.url = self._url()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.kill()
+
+    def terminate(self) -> int:
+        """Ask it to stop and wait until it has; its exit code."""
+        self._process.terminate()
+        return self._ended()
+
+    def kill(self) -> None:
+        """End it at once, as `kill -9` does."""
+        self._process.kill()
+        self._ended()
+
+    def _ended(self) -> int:
+        code = self._process.wait(timeout=60)
+        self._listener.join()
+        return code
+
+    def _listen(self) -> None:
+        assert self._process.stderr is not None
+        try:
+            with self._process.stderr as lines:
+                for line in lines:
+                    self.log.append(json.loads(line))
+                    if "running on http://" in self.log[-1]["event"]:
+                        self._heard.set()
+        finally:
+            self._heard.set()
+
+    def _url(self) -> str:
+        for line in self.log:
+            if "running on http://" in line["event"]:
+                return str(line["event"]).split("running on ")[1].split()[0]
+        raise DidNotStartError(self._ended(), self.log)

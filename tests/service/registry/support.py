@@ -1,0 +1,30 @@
+"""What the registry's tests share."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from service.registry import Draft
+
+
+def row(key: str) -> dict[str, Any]:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    return {
+        "id": key,
+        "name": key,
+        "description": key,
+        "truncated": False,
+        "vector": b"",
+        "fingerprint": "f",
+        "version": 1,
+        "deleted": False,
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def draft(key: str, description: str = "The head knows the tail.", first: float = 1.0) -> Draft:
+    return Draft(key, key.upper(), description, False, np.array([first, 0, 0, 0.5], dtype=np.float32))

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.text import DescriptionInput
+from service.index import Entry, Found, RelationIndex, Search
+
+
+def entry(key: str, version: int = 1) -> Entry:
+    return Entry(key, key.upper(), DescriptionInput([1, 2], truncated=False), version)
+
+
+def axis(*positions: int, dimension: int = 8) -> npt.NDArray[np.float32]:
+    return np.eye(dimension, dtype=np.float32)[list(positions)]
+
+
+@pytest.fixture
+def index() -> RelationIndex:
+    index = RelationIndex(8)
+    index.put([entry("a"), entry("b"), entry("c")], axis(0, 1, 2), version=3)
+    return index
+
+
+def ids(found: Found) -> list[str]:
+    return [hit.entry.id for hit in found.hits]
+
+
+def best(index: RelationIndex, position: int, **search: object) -> list[str]:
+    _, [found] = index.search(axis(position), [Search(**{"k": 1, **search})])  # type: ignore[arg-type]
+    return ids(found)
+
+
+def test_the_nearest_come_first_with_their_cosines(index: RelationIndex) -> None:
+    vector = np.array([[0.8, 0.6, 0, 0, 0, 0, 0, 0]], dtype=np.float32)
+    version, [found] = index.search(vector, [Search(2)])
+    assert version == 3
+    assert [(hit.entry.id, round(hit.cosine, 6)) for hit in found.hits] == [("a", 0.8), ("b", 0.6)]
+
+
+def test_an_empty_index_finds_nothing() -> None:
+    assert RelationIndex(8).search(axis(0), [Search(5)]) == (0, [Found([], [])])
+
+
+def test_to_ask_for_more_than_there_are_finds_all(index: RelationIndex) -> None:
+    assert sorted(best(index, 0, k=50)) == ["a", "b", "c"]
+
+
+def test_a_search_is_restricted_to_the_given_ids(index: RelationIndex) -> None:
+    assert sorted(best(index, 0, k=3, restrict=["b", "c"])) == ["b", "c"]
+
+
+def test_ids_that_are_not_there_are_told_and_nothing_is_found(index: RelationIndex) -> None:
+    _, [found] = index.search(axis(0), [Search(3, ["a", "x", "y"])])
+    assert found == Found([], ["x", "y"])
+
+
+def test_each_search_of_a_batch_has_its_own_k_and_restriction(index: RelationIndex) -> None:
+    _, found = index.search(axis(0, 1, 2), [Search(1), Search(2, ["b"]), Search(3)])
+    assert [len(each.hits) for each in found] == [1, 1, 3]
+    assert ids(found[1]) == ["b"]
+
+
+def test_what_is_removed_is_not_found(index: RelationIndex) -> None:
+    index.remove("a", version=4)
+    assert index.version == 4
+    assert len(index) == 2
+    assert "a" not in best(index, 0, k=3)
+
+
+def test_to_remove_what_is_not_there_changes_nothing(index: RelationIndex) -> None:
+    index.remove("x")
+    assert len(index) == 3
+
+
+def test_to_put_an_id_again_replaces_its_vector(index: RelationIndex) -> None:
+    index.put([entry("a", version=4)], axis(5), version=4)
+    assert len(index) == 3
+    assert best(index, 5) == ["a"]
+    assert sorted(best(index, 0, k=3)) == ["a", "b", "c"]
+
+
+def test_an_id_twice_in_one_put_is_refused_and_nothing_changes(index: RelationIndex) -> None:
+    with pytest.raises(ValueError, match="twice"):
+        index.put([entry("d"), entry("d")], axis(4, 5))
+    assert "d" not in index
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [axis(0, dimension=7), axis(0, 1), np.full((1, 8), np.nan, dtype=np.float32)],
+    ids=["dimension", "count", "nan"],
+)
+def test_vectors_that_do_not_fit_are_refused_and_nothing_changes(
+    index: RelationIndex, vectors: npt.NDArray[np.float32]
+) -> None:
+    with pytest.raises(ValueError, match="vector"):
+        index.put([entry("a")], vectors)
+    assert best(index, 0) == ["a"]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 7), st.booleans()), max_size=30))
+def test_it_always_holds_what_a_dictionary_would(changes: list[tuple[str, int, bool]]) -> None:
+    index, expected = RelationIndex(8), dict[str, int]()
+    for version, (key, position, put) in enumerate(changes, start=1):
+        if put:
+            index.put([entry(key, version)], axis(position), version)
+            expected[key] = position
+        else:
+            index.remove(key, version)
+            expected.pop(key, None)
+    assert len(index) == len(expected)
+    for position in range(8):
+        _, [found] = index.search(axis(position), [Search(8)])
+        assert sorted(hit.entry.id for hit in found.hits) == sorted(expected)
+        assert {hit.entry.id for hit in found.hits if hit.cosine == 1} == {
+            k for k, p in expected.items() if p == position
+        }
+
+
+def test_the_cosine_does_not_depend_on_who_shares_the_batch() -> None:
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(64, 96)).astype(np.float32)
+    index = RelationIndex(96)
+    index.put([entry(f"r{i}") for i in range(64)], vectors)
+    _, together = index.search(vectors, [Search(5)] * 64)
+    alone = [index.search(row[None], [Search(5)])[1][0] for row in vectors]
+    assert together == alone
+
+
+def test_a_search_never_sees_half_of_a_change() -> None:
+    index = RelationIndex(8)
+    index.put([entry("a", 1), entry("b", 1)], axis(0, 0), version=1)
+    done = threading.Event()
+    torn: list[tuple[int, list[int]]] = []
+
+    def read() -> None:
+        while not done.is_set():
+            version, [found] = index.search(axis(0), [Search(2)])
+            versions = [hit.entry.version for hit in found.hits]
+            if versions != [version, version]:
+                torn.append((version, versions))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for version in range(2, 500):
+        index.put([entry("a", version), entry("b", version)], axis(0, 0), version)
+    done.set()
+    reader.join()
+    assert torn == []

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from models.bundle import DEFAULT_BUNDLE
+from service.settings import Settings, SettingsError, load_settings
+
+
+def test_defaults_serve_the_default_bundle_on_this_machine_only() -> None:
+    settings = load_settings()
+    assert (settings.host, settings.port, settings.bundle) == ("127.0.0.1", 8000, DEFAULT_BUNDLE)
+
+
+def test_the_environment_overrides_the_defaults_and_arguments_override_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMMA_PORT", "9000")
+    monkeypatch.setenv("EMMA_DATA_DIR", "/somewhere")
+    settings = load_settings(port="9001")
+    assert (settings.port, settings.data_dir) == (9001, Path("/somewhere"))
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("EMMA_PORT", "abc"),
+        ("EMMA_PORT", "70000"),
+        ("EMMA_THREADS", "0"),
+        ("EMMA_QUEUE_SIZE", "-1"),
+        ("EMMA_BATCH_SIZE", "1.5"),
+        ("EMMA_DEADLINE_SECONDS", "nan"),
+        ("EMMA_MAX_BODY_BYTES", "12"),
+        ("EMMA_LOG_LEVEL", "loud"),
+        ("EMMA_LOG_FORMAT", "xml"),
+        ("EMMA_SEED_CATALOGUE", "maybe"),
+    ],
+)
+def test_a_bad_value_names_the_variable_the_flag_and_the_value(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    flag = "--" + variable.removeprefix("EMMA_").lower().replace("_", "-")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert f"{variable} ({flag}) is {value!r}: " in str(caught.value)
+
+
+def test_a_bad_value_comes_with_one_that_would_do() -> None:
+    with pytest.raises(SettingsError, match="use something like 8000"):
+        load_settings(port="abc")
+
+
+def test_all_bad_values_are_named_at_once() -> None:
+    with pytest.raises(SettingsError, match=r"EMMA_PORT.*; EMMA_BATCH_SIZE"):
+        load_settings(port="x", batch_size="y")
+
+
+def test_the_variable_that_kubernetes_sets_for_a_service_named_emma_is_explained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EMMA_PORT", "tcp://10.0.0.1:8000")
+    with pytest.raises(SettingsError, match="enableServiceLinks: false"):
+        load_settings()
+
+
+def test_every_setting_is_described() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
