@@ -62,7 +62,9 @@ class Observe:
                 self._done(scope, status or 500, time.perf_counter() - start)
 
     def _done(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", UNMATCHED)
+        # The framework's own pages are plain routes, which leave an endpoint only; their paths have no parameters.
+        plain: str = scope["path"] if "endpoint" in scope else UNMATCHED
+        route = getattr(scope.get("route"), "path", plain)
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.request(route, method, status, seconds)
         write = log.debug if route in _PROBES and status < 400 else log.info

@@ -71,6 +71,12 @@ async def test_requests_are_counted_by_route_and_unknown_paths_share_one(client:
     assert 'emma_request_seconds_count{method="GET",route="/relations/{relation_id}"} 2.0' in text
 
 
+async def test_the_framework_s_own_pages_are_counted_under_their_paths(client: httpx.AsyncClient) -> None:
+    await client.get("/docs")
+    text = (await client.get("/metrics")).text
+    assert 'emma_requests_total{method="GET",route="/docs",status="200"} 1.0' in text
+
+
 async def test_an_error_after_the_answer_has_begun_is_not_answered_again() -> None:
     async def app(scope: object, receive: object, send: object) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
