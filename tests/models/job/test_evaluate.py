@@ -120,8 +120,8 @@ def test_without_a_related_pair_there_is_nothing_to_evaluate(examples: list[Exam
         run(examples)
 
 
-def printed(report: Report) -> str:
-    console = Console(file=io.StringIO(), width=200)
+def printed(report: Report, width: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=width)
     console.print(report.table())
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -132,6 +132,11 @@ def test_the_table_shows_every_row_and_the_title() -> None:
     assert "letters on letters" in text
     assert [text.count(x) for x in ("recall only", "classifier only", "recall + classifier")] == [1, 2, 2]
     assert text.count("87.50") >= 2
+
+
+def test_a_terminal_of_80_columns_shows_every_row_on_one_line() -> None:
+    lines = printed(run(RIGHT, ks=(2, 5)), 80).splitlines()
+    assert [line.count("100.00") for line in lines if "recall + classifier" in line] == [6, 6]
 
 
 def test_the_caption_tells_the_open_set_where_there_is_one() -> None:
