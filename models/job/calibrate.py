@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
@@ -21,9 +21,8 @@ FEWEST = 50
 def calibrate(checkpoint: Checkpoint, data: TrainingData) -> Calibration:
     """Calibration of a checkpoint on its validation set.
 
-    Which relation it is gets fitted on related pairs (both weights where their relations are unseen, else one
-    factor), whether there is one on both kinds, and the threshold is
-    the one with the best F1 over both. A recall-only checkpoint, or one whose head reads all candidates at
+    How sure to be of a relation is fitted on related pairs, whether there is one on both kinds, and the threshold
+    is the one with the best F1 over both. A recall-only checkpoint, or one whose head reads all candidates at
     once, keeps its defaults.
     """
     recipe = checkpoint.recipe
@@ -36,10 +35,7 @@ def calibrate(checkpoint: Checkpoint, data: TrainingData) -> Calibration:
         return checkpoint.calibration
     found = score(checkpoint, examples, [data.relations[name] for name in data.valid_relations], recipe.choose_among)
     gold = gold_positions(found, examples)
-    unseen = not set(data.valid_relations) & set(data.train_relations)
-    # On relations that it was trained on, recall looks better against the classifier than it is on those to come.
-    fit = fit_relation if unseen else fit_temperature
-    calibration = fit(checkpoint.calibration, found, gold)
+    calibration = fit_temperature(checkpoint.calibration, found, gold)
     if len(unrelated) < FEWEST:
         return calibration
     return fit_threshold(fit_some(calibration, found, gold), found, gold)
@@ -54,26 +50,12 @@ def gold_positions(found: Scored, examples: list[Example]) -> Integers:
     return positions
 
 
-def fit_relation(calibration: Calibration, found: Scored, gold: Integers) -> Calibration:
-    """Weights of the two scores in log P(i | some), by maximum likelihood over rows whose relation was recalled."""
-    rows = np.flatnonzero(gold < found.top.shape[1])
-    cosines, logits, truth = found.top_cosines()[rows], _logits(found)[rows], gold[rows]
-
-    # Cosines differ by hundredths where logits differ by ones; scaling makes the two weights comparable.
-    scale = 1 / max(1e-6, float(cosines.std()))
-
-    def loss(weights: Floats) -> float:
-        fused = weights[0] * logits + weights[1] * scale * cosines
-        likelihood = logsumexp(fused, axis=1) - fused[np.arange(len(truth)), truth]
-        # A weak pull towards small weights, for data that the fit would separate without end.
-        return float(likelihood.mean() + 1e-3 * (weights**2).sum())
-
-    fitted = minimize(loss, np.array([1.0, 1.0]), method="L-BFGS-B", bounds=[(1e-3, None), (0.0, None)]).x
-    return replace(calibration, classifier_weight=float(fitted[0]), recall_weight=float(fitted[1] * scale))
-
-
 def fit_temperature(calibration: Calibration, found: Scored, gold: Integers) -> Calibration:
-    """One factor for both weights in log P(i | some), by maximum likelihood over rows whose relation was recalled."""
+    """One factor for both weights in log P(i | some), by maximum likelihood over rows whose relation was recalled.
+
+    Their proportion is not fitted: it would be that of the few relations of validation, or, where those were
+    trained on, one that trusts recall more than it deserves on relations to come.
+    """
     rows = np.flatnonzero(gold < found.top.shape[1])
     fused = calibration.classifier_weight * _logits(found)[rows] + calibration.recall_weight * found.top_cosines()[rows]
 

@@ -46,7 +46,9 @@ class Split:
 class TrainingData:
     """What a run learns from and what it chooses by.
 
-    `valid_relations` are the candidates of validation: a split's unseen ones, or all where nothing is unseen.
+    `valid_relations` are the candidates of validation: with a split, every described relation that it neither
+    trains on nor tests, of which only its `valid` part has examples; else those of the training. The few valid
+    relations of a published split, alone, are told apart by any model, so they could not tell epochs apart.
     """
 
     train: list[Example]
@@ -127,7 +129,7 @@ def training_data(
 ) -> TrainingData:
     """Divide examples into training and validation.
 
-    With a split, validation has the examples of its `valid` relations, and neither they, nor its `test`
+    With a split, validation has the examples of its `valid` relations, and neither they nor those of its `test`
     relations, nor any sentence of either is trained on. Without one, a part of the sentences is held out.
     Unrelated pairs are divided by sentence in both cases.
 
@@ -160,7 +162,7 @@ def training_data(
         raise DataError(f"{len(train_ids)} relations to train on, at least 2 are needed: check the files and the split")
     if all(x.relation is None for x in valid):
         raise DataError("no related pair to validate on: raise valid_fraction or check the split's valid part")
-    valid_ids = train_ids if split is None else sorted(split.valid)
+    valid_ids = train_ids if split is None else sorted(relations.keys() - split.train - split.test - set(train_ids))
     random.Random(seed).shuffle(valid)
     return TrainingData(train, valid, relations, train_ids, valid_ids, skipped)
 

@@ -40,15 +40,21 @@ class Recipe(BaseModel):
     recall_epochs: int = Field(2, ge=1, description="Passes over the training instances.")
     recall_batch: int = Field(64, ge=2, description="Instances per step.")
     recall_learning_rate: float = Field(5e-5, gt=0, description="Peak learning rate of the recall tower.")
+    recall_start_share: float = Field(
+        0.25,
+        ge=0,
+        lt=1,
+        description="Part of the weights at the start that is mixed back into the trained recall tower.",
+    )
     temperature: float = Field(0.02, gt=0, description="τ of Eq. 12.")
     paraphrases: bool = Field(True, description="Draw a relation's wording at random in each step.")
 
     classifier_epochs: int = Field(1, ge=1, description="Passes, each over instances drawn anew.")
     classifier_instances: int = Field(10_000, ge=1, description="Instances per pass, spread evenly over relations.")
     classifier_batch: int = Field(32, ge=1, description="Instances per step, each with its candidates.")
-    classifier_learning_rate: float = Field(5e-5, gt=0, description="Peak learning rate of the classifier.")
+    classifier_learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate of the classifier.")
     classifier_start: Literal["recall", "encoder"] = Field(
-        "encoder",
+        "recall",
         description="Start from the trained recall tower's encoder or from `encoder`.",
     )
     head: Literal["shared", "concatenated"] = Field(

@@ -16,37 +16,34 @@ from models.emma.recall import RecallTower
 from models.job.batches import length_buckets
 from models.job.checkpoint import Checkpoint
 from models.job.dataset import Example, TrainingData
-from models.job.metrics import paper_scores
+from models.job.metrics import standard_scores
 from models.job.questions import Question, Questioner, spread_evenly
 from models.job.scoring import score
 from models.text import DescriptionInput, InstanceInput, description_text
 
 
 class Stage(ABC):
-    """A model, its batches, its loss and the number by which its best epoch is chosen."""
+    """A model, its batches, its loss and the number by which its best epoch is chosen.
+
+    Attributes:
+        name: of the stage, in files and in the metrics.
+        module: what the optimizer changes.
+        epochs: passes.
+        learning_rate: at its peak.
+        start_share: part of the weights at the start that is mixed back into those of an epoch.
+    """
 
     name: str
+    module: nn.Module
+    epochs: int
+    learning_rate: float
+    start_share: float = 0.0
 
     def __init__(self, checkpoint: Checkpoint, data: TrainingData) -> None:
         """Take the models that are trained in place, and the data."""
         self.checkpoint = checkpoint
         self.recipe = checkpoint.recipe
         self.data = data
-
-    @property
-    @abstractmethod
-    def module(self) -> nn.Module:
-        """What the optimizer changes."""
-
-    @property
-    @abstractmethod
-    def epochs(self) -> int:
-        """Passes."""
-
-    @property
-    @abstractmethod
-    def learning_rate(self) -> float:
-        """At its peak."""
 
     @abstractmethod
     def batches(self, epoch: int) -> list[list[int]]:
@@ -83,23 +80,13 @@ class RecallStage(Stage):
     def __init__(self, checkpoint: Checkpoint, data: TrainingData) -> None:
         """Tokenize the related pairs once."""
         super().__init__(checkpoint, data)
+        self.module: RecallTower = checkpoint.recall
+        self.epochs = self.recipe.recall_epochs
+        self.learning_rate = self.recipe.recall_learning_rate
+        # What training takes away from the pre-trained encoder is missed by relations that it never saw.
+        self.start_share = self.recipe.recall_start_share
         self.examples = [x for x in data.train if x.relation is not None]
         self.inputs: list[InstanceInput] = checkpoint.prepare([x.instance for x in self.examples])
-
-    @property
-    def module(self) -> RecallTower:
-        """The recall tower."""
-        return self.checkpoint.recall
-
-    @property
-    def epochs(self) -> int:
-        """Of recall."""
-        return self.recipe.recall_epochs
-
-    @property
-    def learning_rate(self) -> float:
-        """Of recall."""
-        return self.recipe.recall_learning_rate
 
     def batches(self, epoch: int) -> list[list[int]]:
         """All related pairs in length buckets."""
@@ -129,11 +116,11 @@ class RecallStage(Stage):
         return loss, (instances @ descriptions.T).detach(), ids
 
     def validate(self) -> dict[str, float]:
-        """Recall's macro F1 on the relations of validation."""
+        """Recall's macro F1 (scikit-learn's) over the relations that validation has examples of."""
         examples = self.valid_examples()
         relations = [self.data.relations[name] for name in self.data.valid_relations]
         found = score(self.checkpoint, examples, relations, 1, classify=False)
-        f1 = paper_scores([str(x.relation) for x in examples], found.recalled()).f1
+        f1 = standard_scores([str(x.relation) for x in examples], found.recalled()).f1
         return {"score": f1, "recall_f1": f1}
 
 
@@ -152,26 +139,13 @@ class ClassifierStage(Stage):
         super().__init__(checkpoint, data)
         if checkpoint.classifier is None:
             raise ValueError("the checkpoint has no classifier to train")
-        self.classifier = checkpoint.classifier
+        self.module = self.classifier = checkpoint.classifier
+        self.epochs = self.recipe.classifier_epochs
+        self.learning_rate = self.recipe.classifier_learning_rate
         if self.starts_from_recall and self.recipe.classifier_start == "recall":
             self.classifier.encoder.load_state_dict(checkpoint.recall.encoder.state_dict())
         self.questioner = Questioner(data.relations, data.train_relations, self.recipe)
         self.questions: list[Question] = []
-
-    @property
-    def module(self) -> nn.Module:
-        """The classifier; the recall tower stays as it is."""
-        return self.classifier
-
-    @property
-    def epochs(self) -> int:
-        """Of the classifier."""
-        return self.recipe.classifier_epochs
-
-    @property
-    def learning_rate(self) -> float:
-        """Of the classifier."""
-        return self.recipe.classifier_learning_rate
 
     def batches(self, epoch: int) -> list[list[int]]:
         """Instances drawn anew, their candidates recalled, in length buckets."""
@@ -193,17 +167,17 @@ class ClassifierStage(Stage):
         return question_loss(self, [self.questions[row] for row in rows], draw)
 
     def validate(self) -> dict[str, float]:
-        """Macro F1 of recall and of both models on the relations of validation."""
+        """Macro F1 of recall, of the classifier and of both."""
         examples = self.valid_examples()
         relations = [self.data.relations[name] for name in self.data.valid_relations]
         k = self.recipe.choose_among if self.recipe.head == "shared" else self.recipe.candidates
         found = score(self.checkpoint, examples, relations, k)
         gold = [str(x.relation) for x in examples]
-        fused = paper_scores(gold, found.fused(self.checkpoint.calibration)).f1
+        fused = standard_scores(gold, found.fused(self.checkpoint.calibration)).f1
         return {
             "score": fused,
-            "recall_f1": paper_scores(gold, found.recalled()).f1,
-            "classifier_f1": paper_scores(gold, found.classified()).f1,
+            "recall_f1": standard_scores(gold, found.recalled()).f1,
+            "classifier_f1": standard_scores(gold, found.classified()).f1,
             "fused_f1": fused,
         }
 
@@ -222,22 +196,8 @@ class JointStage(ClassifierStage):
         """Take a fresh checkpoint with both models."""
         super().__init__(checkpoint, data)
         self.recall = RecallStage(checkpoint, data)
-        self.both = nn.ModuleList([checkpoint.recall, self.classifier])
-
-    @property
-    def module(self) -> nn.Module:
-        """Both models."""
-        return self.both
-
-    @property
-    def epochs(self) -> int:
-        """Of recall."""
-        return self.recipe.recall_epochs
-
-    @property
-    def learning_rate(self) -> float:
-        """Of recall, for both."""
-        return self.recipe.recall_learning_rate
+        self.module = nn.ModuleList([checkpoint.recall, self.classifier])
+        self.epochs, self.learning_rate = self.recall.epochs, self.recall.learning_rate
 
     def batches(self, epoch: int) -> list[list[int]]:
         """Recall's."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,7 @@ class _Loop:
             _parameter_groups(stage.module, self.recipe.weight_decay), lr=stage.learning_rate, fused=True
         )
         self.schedule: LambdaLR | None = None
+        self.start = _copied(stage.module.state_dict()) if stage.start_share else {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def run(self, progress: Progress) -> list[dict[str, Any]]:
@@ -132,14 +134,33 @@ class _Loop:
                 self._save()
                 if not progress.console.is_terminal:
                     progress.console.print(f"{name}: {state.step}/{len(batches)} steps, loss {state.loss:.3f}")
-        metrics = self.stage.validate()
-        self.history.append({"stage": self.stage.name, "epoch": epoch + 1, "loss": state.loss, **metrics})
-        progress.console.print(json.dumps(self.history[-1]), soft_wrap=True)
-        if metrics["score"] > state.best:
-            state.best = metrics["score"]
-            _save_atomically(self.stage.module.state_dict(), self.best_file)
+        with self._mixed_with_start():
+            metrics = self.stage.validate()
+            self.history.append({"stage": self.stage.name, "epoch": epoch + 1, "loss": state.loss, **metrics})
+            progress.console.print(json.dumps(self.history[-1]), soft_wrap=True)
+            if metrics["score"] > state.best:
+                state.best = metrics["score"]
+                _save_atomically(self.stage.module.state_dict(), self.best_file)
         state.epoch, state.step = epoch + 1, 0
         self._save()
+
+    @contextmanager
+    def _mixed_with_start(self) -> Iterator[None]:
+        """Weights as they are validated and kept: an interpolation of the trained ones and those at the start.
+
+        Wortsman et al., Robust fine-tuning of zero-shot models (arXiv 2109.01903), Eq. 1. Training goes on from
+        the trained ones.
+        """
+        share, module = self.stage.start_share, self.stage.module
+        if not share:
+            yield
+            return
+        trained = _copied(module.state_dict())
+        module.load_state_dict({name: torch.lerp(trained[name], self.start[name], share) for name in trained})
+        try:
+            yield
+        finally:
+            module.load_state_dict(trained)
 
     def _step(self, rows: list[int], draw: random.Random) -> float:
         with autocast(self.recipe, self.stage.checkpoint.device):
@@ -180,6 +201,10 @@ class _Loop:
             },
             self.file,
         )
+
+
+def _copied(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: weight.clone() for name, weight in weights.items()}
 
 
 def _warm_up_and_decay(step: int, warmup: int, steps: int) -> float:

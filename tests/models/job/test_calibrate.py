@@ -8,7 +8,7 @@ import pytest
 
 from models.decision import Calibration, Floats, relation_log_probabilities, scores, some_probability
 from models.job import calibrate as module
-from models.job.calibrate import calibrate, fit_relation, fit_some, fit_temperature, fit_threshold, gold_positions
+from models.job.calibrate import calibrate, fit_some, fit_temperature, fit_threshold, gold_positions
 from models.job.checkpoint import Checkpoint, new_checkpoint
 from models.job.dataset import Example, TrainingData
 from models.job.recipe import Recipe
@@ -47,38 +47,25 @@ def test_gold_is_the_position_among_the_candidates_or_behind_them() -> None:
     assert gold_positions(found, examples).tolist() == [1, 0, 2, 2]
 
 
-@pytest.mark.parametrize("start", [Calibration(), Calibration(recall_weight=7.0)])
-def test_the_fitted_weights_explain_the_answers_better_than_the_ones_before(start: Calibration) -> None:
-    found, gold = synthetic()
-    assert likelihood(fit_relation(start, found, gold), found, gold) > likelihood(start, found, gold) + 0.05
-
-
-def test_the_fitted_weights_explain_the_answers_as_well_as_the_true_ones() -> None:
-    found, gold = synthetic()
-    fitted = fit_relation(Calibration(), found, gold)
-    assert likelihood(fitted, found, gold) > likelihood(Calibration(0.5, 20.0), found, gold) - 0.01
-    assert fitted.classifier_weight == pytest.approx(0.5, rel=0.3)
-    assert fitted.recall_weight == pytest.approx(20.0, rel=0.3)
-
-
-def test_the_fitted_weights_do_not_depend_on_rows_whose_relation_was_not_recalled() -> None:
+def test_the_factor_does_not_depend_on_rows_whose_relation_was_not_recalled() -> None:
     found, gold = synthetic()
     rows = gold < K
     assert found.logits is not None
     recalled = Scored(found.relations, found.cosines[rows], found.top[rows], found.logits[rows])
-    assert fit_relation(Calibration(), found, gold) == fit_relation(Calibration(), recalled, gold[rows])
+    start = Calibration(recall_weight=7.0)
+    assert fit_temperature(start, found, gold) == fit_temperature(start, recalled, gold[rows])
 
 
-def test_weights_stay_finite_where_the_data_can_be_separated() -> None:
+def test_the_factor_stays_finite_where_the_data_can_be_separated() -> None:
     found, gold = synthetic(100, some=1.0)
     assert found.logits is not None
     found.logits[np.arange(100), gold] += 50
-    assert 0 < fit_relation(Calibration(), found, gold).classifier_weight < 100
+    assert 0 < fit_temperature(Calibration(), found, gold).classifier_weight <= 10
 
 
-def test_fitting_the_weights_leaves_the_other_numbers() -> None:
+def test_fitting_the_factor_leaves_the_other_numbers() -> None:
     start = Calibration(some_logit=3.0, some_cosine=4.0, some_bias=5.0, threshold=0.1)
-    fitted = fit_relation(start, *synthetic())
+    fitted = fit_temperature(start, *synthetic())
     assert replace(fitted, classifier_weight=1.0, recall_weight=0.0) == start
 
 
@@ -135,7 +122,7 @@ def test_the_threshold_is_the_one_with_the_best_f1() -> None:
     assert best > f1(values, gold, 0.95)
 
 
-@pytest.mark.parametrize("fit", [fit_relation, fit_temperature, fit_some, fit_threshold])
+@pytest.mark.parametrize("fit", [fit_temperature, fit_some, fit_threshold])
 def test_recall_alone_cannot_be_calibrated(fit: Callable[[Calibration, Scored, Integers], Calibration]) -> None:
     found, gold = synthetic(50)
     with pytest.raises(ValueError, match="needs the classifier's scores"):
@@ -170,19 +157,11 @@ def test_with_too_few_unrelated_pairs_only_the_weights_are_fitted(
     assert [getattr(found, name) for name in SOME] == [getattr(start, name) for name in SOME]
 
 
-def test_on_relations_of_the_training_the_two_weights_keep_their_proportion(
-    tiny_checkpoint: Checkpoint, data: TrainingData
-) -> None:
+def test_the_two_weights_keep_their_proportion(tiny_checkpoint: Checkpoint, data: TrainingData) -> None:
     start = Calibration(classifier_weight=1.0, recall_weight=7.0)
-    seen = replace(data, train_relations=data.valid_relations)
-    found = calibrate(tiny_checkpoint.calibrated(start), seen)
+    found = calibrate(tiny_checkpoint.calibrated(start), data)
     assert found.classifier_weight != start.classifier_weight
     assert found.recall_weight == pytest.approx(7 * found.classifier_weight)
-
-
-def test_on_unseen_relations_each_weight_is_fitted(tiny_checkpoint: Checkpoint, data: TrainingData) -> None:
-    found = calibrate(tiny_checkpoint.calibrated(Calibration(recall_weight=7.0)), data)
-    assert found.recall_weight != pytest.approx(7 * found.classifier_weight)
 
 
 def test_with_too_few_related_pairs_the_defaults_stay(

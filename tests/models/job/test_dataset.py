@@ -204,10 +204,15 @@ def test_a_split_keeps_unseen_relations_out_of_training() -> None:
     assert data.train_relations == ["a", "b"]
 
 
-def test_a_split_validates_on_its_own_relations_alone() -> None:
+def test_a_split_validates_on_sentences_of_its_own_relations_alone() -> None:
     data = divided([x for name in "abcd" for x in many(name)], SPLIT)
     assert {x.relation for x in data.valid} == {"c"}
-    assert data.valid_relations == ["c"]
+
+
+def test_with_a_split_the_candidates_are_all_relations_neither_trained_on_nor_tested() -> None:
+    data = divided([x for name in "abcde" for x in many(name)], SPLIT)
+    assert data.train_relations == ["a", "b", "e"]
+    assert data.valid_relations == ["c", "f", "g"]
 
 
 @pytest.mark.parametrize("relation", ["c", "d"])

@@ -15,7 +15,7 @@ from rich.progress import Progress, TaskID
 from torch import Tensor
 
 from models.job import train as module
-from models.job.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from models.job.checkpoint import Checkpoint, CheckpointError, load_checkpoint, new_checkpoint
 from models.job.dataset import Split, TrainingData, read_split
 from models.job.metrics import paper_scores
 from models.job.recipe import Recipe
@@ -308,6 +308,31 @@ def test_the_weights_of_the_best_epoch_are_kept(
     assert torch.equal(flat(load_checkpoint(tmp_path, "cpu").recall), seen[1])
 
 
+def test_a_share_of_the_weights_at_the_start_is_mixed_into_the_kept_ones(
+    tiny_recipe: Make, tiny_training: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RecallStage, "validate", lambda self: {"score": 1.0})
+    recipe = tiny_recipe(training="recall", recall_epochs=1, recall_start_share=0.0)
+    start = flat(new_checkpoint(recipe).recall)
+    trained = flat(train_quietly(recipe, tiny_training(recipe), tmp_path / "none").recall)
+    recipe = recipe.model_copy(update={"recall_start_share": 0.25})
+    kept = flat(train_quietly(recipe, tiny_training(recipe), tmp_path / "some").recall)
+    torch.testing.assert_close(kept, 0.75 * trained + 0.25 * start)
+
+
+def test_training_goes_on_from_the_weights_that_nothing_was_mixed_into(
+    tiny_recipe: Make, tiny_training: Data, tmp_path: Path
+) -> None:
+    losses, scores = [], []
+    for share in (0.0, 0.25):
+        recipe = tiny_recipe(training="recall", recall_epochs=2, recall_start_share=share)
+        history = train_quietly(recipe, tiny_training(recipe), tmp_path / str(share)).training["history"]
+        losses.append([row["loss"] for row in history])
+        scores.append([row["score"] for row in history])
+    assert losses[0] == losses[1]
+    assert scores[0] != scores[1]
+
+
 def test_the_classifier_is_trained_on_the_best_recall(
     brief: Recipe, uninterrupted: Path, tiny_training: Data, tmp_path: Path
 ) -> None:
@@ -362,7 +387,8 @@ def test_biases_norms_and_pools_do_not_decay(tiny_checkpoint: Checkpoint) -> Non
 @pytest.fixture(scope="module")
 def learnt(tiny_recipe: Make, tiny_training: Data, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """A model that was trained until it knows its training instances, which are those it was chosen by."""
-    recipe = tiny_recipe(training="recall", recall_epochs=12)
+    # The tiny encoder was never trained, so there is nothing at the start to be kept.
+    recipe = tiny_recipe(training="recall", recall_epochs=12, recall_start_share=0.0)
     data = tiny_training(recipe)
     seen = TrainingData(data.train, data.train, data.relations, data.train_relations, data.train_relations)
     return train_quietly(recipe, seen, tmp_path_factory.mktemp("learnt"))
