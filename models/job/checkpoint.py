@@ -32,6 +32,8 @@ from models.text import Arrays, DescriptionInput, InputBuilder, Instance, Instan
 CONFIG, TOKENIZER, RECALL, CLASSIFIER = "config.json", "tokenizer.json", "recall.safetensors", "classifier.safetensors"
 METRICS = "metrics.jsonl"
 ROWS_AT_ONCE = 64
+RECALL_PROPORTION = 0.7
+"""Of the two scores in a new checkpoint: log p(classifier) + 0.7 · log p(recall). Calibration leaves it as it is."""
 
 
 class CheckpointError(Exception):
@@ -182,7 +184,8 @@ def new_checkpoint(recipe: Recipe) -> Checkpoint:
             f"sentence_tokens + description_tokens = {longest}, but {recipe.encoder} reads at most "
             f"{recall.encoder.positions} tokens: lower one of them"
         )
-    return _assembled(recipe, vocabulary, recall, classifier, Calibration(recall_weight=0.7 / recipe.temperature), {})
+    calibration = Calibration(recall_weight=RECALL_PROPORTION / recipe.temperature)
+    return _assembled(recipe, vocabulary, recall, classifier, calibration, {})
 
 
 def load_checkpoint(path: Path, device: str | None = None) -> Checkpoint:

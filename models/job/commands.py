@@ -186,7 +186,7 @@ def _trained(
     )
     console.print(
         f"training on {len(data.train):,} instances of {len(data.train_relations)} relations, "
-        f"choosing by {len(data.valid):,} of {len(data.valid_relations)}"
+        f"choosing by {len(data.valid):,}, among {len(data.valid_relations)} relations"
     )
     with progress() as bars:
         checkpoint = run(recipe, data, output, bars)

@@ -48,7 +48,7 @@ class TrainingData:
 
     `valid_relations` are the candidates of validation: with a split, every described relation that it neither
     trains on nor tests, of which only its `valid` part has examples; else those of the training. The few valid
-    relations of a published split, alone, are told apart by any model, so they could not tell epochs apart.
+    relations of a published split are told apart too easily for a choice between epochs.
     """
 
     train: list[Example]
