@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,9 @@ class Relation:
 
     `paraphrases` are further wordings of `description`; training draws among all of them so that the model
     learns to read descriptions, not to recognise one. `inverse` is the id of the relation that holds when
-    head and tail change places, `symmetric` says that the relation itself then still holds.
+    head and tail change places, `symmetric` says that the relation itself then still holds. `head_types` and
+    `tail_types` are hypernyms of what stands at either end, such as "person" and "town", the most telling first
+    (Zhao et al., RE-Matching, ACL 2023); only that method reads them.
     """
 
     id: str
@@ -28,13 +31,16 @@ class Relation:
     paraphrases: tuple[str, ...] = field(default=())
     inverse: str | None = None
     symmetric: bool = False
+    head_types: tuple[str, ...] = ()
+    tail_types: tuple[str, ...] = ()
 
     def wordings(self) -> tuple[str, ...]:
         """Every description of the relation, the principal one first."""
         return (self.description, *self.paraphrases)
 
     def to_json(self) -> dict[str, Any]:
-        """The relation as a JSON object, one line of a relation file."""
+        """The relation as a JSON object, one line of a relation file; types of head and tail where there are any."""
+        types = {"head_types": self.head_types, "tail_types": self.tail_types}
         return {
             "id": self.id,
             "name": self.name,
@@ -42,6 +48,7 @@ class Relation:
             "paraphrases": list(self.paraphrases),
             "inverse": self.inverse,
             "symmetric": self.symmetric,
+            **{key: list(names) for key, names in types.items() if names},
         }
 
     @classmethod
@@ -55,9 +62,7 @@ class Relation:
         for key in ("id", "name", "description"):
             if not isinstance(row[key], str):
                 raise TypeError(f"{key!r} must be a string, got {type(row[key]).__name__}")
-        paraphrases, inverse, symmetric = row.get("paraphrases") or [], row.get("inverse"), row.get("symmetric", False)
-        if not isinstance(paraphrases, list) or not all(isinstance(text, str) for text in paraphrases):
-            raise TypeError(f"'paraphrases' must be a list of strings, got {paraphrases!r}")
+        inverse, symmetric = row.get("inverse"), row.get("symmetric", False)
         if not isinstance(inverse, str | None):
             raise TypeError(f"'inverse' must be a relation id or null, got {inverse!r}")
         if not isinstance(symmetric, bool | None):
@@ -66,16 +71,37 @@ class Relation:
             id=row["id"],
             name=row["name"],
             description=row["description"],
-            paraphrases=tuple(paraphrases),
+            paraphrases=_strings(row, "paraphrases"),
             inverse=inverse,
             symmetric=bool(symmetric),
+            head_types=_strings(row, "head_types"),
+            tail_types=_strings(row, "tail_types"),
         )
+
+
+def opposites(relations: Iterable[Relation]) -> dict[str, frozenset[str]]:
+    """Ids that hold when head and tail change places, for every relation that there are any of.
+
+    Those are the inverse, whichever of the two names the other, and a symmetric relation itself.
+
+    >>> opposites([Relation("P22", "father", "", inverse="P40"), Relation("P26", "spouse", "", symmetric=True)])
+    {'P22': frozenset({'P40'}), 'P40': frozenset({'P22'}), 'P26': frozenset({'P26'})}
+    """
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for relation in relations:
+        if relation.symmetric:
+            found[relation.id].add(relation.id)
+        if relation.inverse is not None:
+            found[relation.id].add(relation.inverse)
+            found[relation.inverse].add(relation.id)
+    return {name: frozenset(ids) for name, ids in found.items()}
 
 
 def read_relations(paths: Path | Sequence[Path]) -> dict[str, Relation]:
     """Read relation files (JSONL) into `{id: relation}`, in the order of first appearance.
 
-    An id that appears again adds its descriptions to the first one's paraphrases.
+    An id that appears again adds its descriptions to the first one's paraphrases, and what was not said before of
+    its direction and its types.
 
     Raises:
         RelationFileError: a file cannot be read, a line is not JSON, lacks a key or has a value of a wrong type,
@@ -107,6 +133,13 @@ def write_relations(relations: Iterable[Relation], path: Path) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
+def _strings(row: dict[str, Any], key: str) -> tuple[str, ...]:
+    texts = row.get(key) or []
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"{key!r} must be a list of strings, got {texts!r}")
+    return tuple(texts)
+
+
 def _lines(path: Path) -> list[str]:
     try:
         # Not `splitlines`, which also splits at separators that JSON allows within a string.
@@ -122,4 +155,6 @@ def _with_wordings(known: Relation, other: Relation) -> Relation:
         paraphrases=known.paraphrases + more,
         inverse=known.inverse or other.inverse,
         symmetric=known.symmetric or other.symmetric,
+        head_types=known.head_types or other.head_types,
+        tail_types=known.tail_types or other.tail_types,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import TypeAlias
@@ -77,6 +77,10 @@ class Instance:
                 f"the tail [{self.tail.start}, {self.tail.end}) overlaps the head "
                 f"[{self.head.start}, {self.head.end}): the two mentions must not share characters",
             )
+
+    def turned(self) -> Instance:
+        """The same sentence with head and tail changed."""
+        return replace(self, head=self.tail, tail=self.head)
 
     @classmethod
     def from_tokens(cls, tokens: Sequence[str], head: Sequence[int], tail: Sequence[int]) -> Instance:

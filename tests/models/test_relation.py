@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.relation import Relation, RelationFileError, read_relations, write_relations
+from models.relation import Relation, RelationFileError, opposites, read_relations, write_relations
 
 SPOUSE = {"id": "P26", "name": "spouse", "description": "They are married."}
 
@@ -52,6 +53,8 @@ def test_a_missing_key_is_named_with_file_and_line(file: Path, key: str) -> None
         ("paraphrases", [1]),
         ("inverse", 7),
         ("symmetric", "no"),
+        ("head_types", "person"),
+        ("tail_types", [None]),
     ],
 )
 def test_a_value_of_a_wrong_type_is_named_with_file_and_line(file: Path, key: str, value: object) -> None:
@@ -106,12 +109,28 @@ def test_an_id_that_appears_again_adds_what_was_not_said_of_its_direction(file: 
     assert (relation.inverse, relation.symmetric) == ("P27", True)
 
 
+def test_types_are_those_of_the_first_line_that_has_any(file: Path) -> None:
+    fill(file, SPOUSE | {"head_types": ["person"]}, SPOUSE | {"head_types": ["human"], "tail_types": ["wife"]})
+    relation = read_relations(file)["P26"]
+    assert (relation.head_types, relation.tail_types) == (("person",), ("wife",))
+
+
+def test_types_are_written_only_where_there_are_any() -> None:
+    plain = Relation("P26", "spouse", "They are married.")
+    assert "head_types" not in plain.to_json()
+    assert "tail_types" not in plain.to_json()
+    assert replace(plain, tail_types=("wife", "husband")).to_json() == plain.to_json() | {
+        "tail_types": ["wife", "husband"]
+    }
+
+
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+TEXTS = st.lists(TEXT).map(tuple)
 
 
 @given(
     st.lists(
-        st.builds(Relation, TEXT, TEXT, TEXT, st.lists(TEXT).map(tuple), st.none() | TEXT, st.booleans()),
+        st.builds(Relation, TEXT, TEXT, TEXT, TEXTS, st.none() | TEXT, st.booleans(), TEXTS, TEXTS),
         min_size=1,
         unique_by=lambda relation: relation.id,
     )
@@ -125,3 +144,18 @@ def test_what_is_written_is_what_is_read(tmp_path_factory: pytest.TempPathFactor
 def test_the_shipped_catalogue_can_be_read_and_its_inverses_are_in_it() -> None:
     relations = read_relations(Path(__file__).parents[2] / "models" / "catalogue" / "default.jsonl")
     assert {x.inverse for x in relations.values() if x.inverse is not None} <= relations.keys()
+
+
+def test_an_inverse_holds_the_other_way_round_whichever_of_the_two_names_it() -> None:
+    father = Relation("P22", "father", "The tail is the father of the head.", inverse="P40")
+    child = Relation("P40", "child", "The tail is a child of the head.")
+    assert opposites([father, child]) == {"P22": frozenset({"P40"}), "P40": frozenset({"P22"})}
+
+
+def test_a_relation_may_have_several_inverses() -> None:
+    parents = [Relation(name, name, "A parent.", inverse="P40") for name in ("P22", "P25")]
+    assert opposites(parents)["P40"] == {"P22", "P25"}
+
+
+def test_a_symmetric_relation_is_its_own_opposite() -> None:
+    assert opposites([Relation("P26", "spouse", "They are married.", symmetric=True)]) == {"P26": {"P26"}}

@@ -477,3 +477,8 @@ def test_any_description_is_refused_or_becomes_valid_input(builder: InputBuilder
     assume(readable)
     [found] = builder.descriptions([text])
     assert found.ids == [builder.cls_id, *readable[: builder.lengths.description - 2], builder.sep_id]
+
+
+def test_a_turned_instance_has_its_mentions_changed() -> None:
+    instance = Instance("Ada lived in London.", Span(0, 3), Span(13, 19))
+    assert instance.turned() == Instance("Ada lived in London.", Span(13, 19), Span(0, 3))

@@ -1,0 +1,36 @@
+"""One vector for a relation that is described in several ways."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from models.chunks import Vectors
+from models.relation import Relation
+from models.text import DescriptionInput
+
+
+class DescriptionEncoder(Protocol):
+    """The half of a model that reads descriptions."""
+
+    def describe(self, relations: Sequence[Relation]) -> list[DescriptionInput]:
+        """Tokenize principal descriptions."""
+
+    def encode_descriptions(self, inputs: Sequence[DescriptionInput]) -> Vectors:
+        """Unit vectors (descriptions, dimension)."""
+
+
+def relation_vectors(encoder: DescriptionEncoder, relations: Sequence[Relation]) -> Vectors:
+    """The mean direction of the vectors of all wordings of each relation: (relations, dimension), unit norm.
+
+    What one wording happens to stress is averaged out, at no cost for the search: a relation stays one vector.
+    """
+    apart = [replace(x, description=text, paraphrases=()) for x in relations for text in x.wordings()]
+    vectors = encoder.encode_descriptions(encoder.describe(apart))
+    sizes = [len(x.wordings()) for x in relations]
+    sums = np.add.reduceat(vectors, np.cumsum([0, *sizes[:-1]]), axis=0)
+    means: Vectors = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    return means
