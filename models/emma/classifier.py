@@ -4,31 +4,58 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity
 
 from models.emma.encoder import Encoder
-from models.emma.recall import marker_states
+from models.emma.recall import RecallTower, WeightPooling, marker_states
 
 HeadKind = Literal["shared", "concatenated"]
+
+SCALE, OFFSET = 20.0, 10.0
+"""Of the similarity before training: logits of the size that the loss expects, near 0 for a middling cosine."""
 
 
 class SharedHead(nn.Module):
     """One logit for each candidate with shared weights, so that k and the order of candidates are free.
 
-    The logit is the log-odds of the candidate against "none of these", whose own logit is 0.
+    The logit is the log-odds of the candidate against "none of these", whose own logit is 0:
+
+        ŷ = s · sim(h_[Eh] ⊕ h_[Et], d^h ⊕ d^t) − b + MLP(h_[CLS] ⊕ h_[Eh] ⊕ h_[Et]).
+
+    d^h and d^t are virtual entities (Eq. 6–7) over the description's states *within the pair*. What recall compares
+    from two readings is compared here from one; the perceptron starts at 0, so that training begins with a model
+    that can tell candidates apart, and has to learn only what the joint reading adds.
     """
 
     def __init__(self, width: int, dropout: float = 0.1) -> None:
-        """A two-layer perceptron over [CLS] ⊕ [Eh] ⊕ [Et] of the pair."""
+        """Add pools, scale, offset and perceptron for states of `width` numbers."""
         super().__init__()
+        self.head_pool = WeightPooling(width)
+        self.tail_pool = WeightPooling(width)
+        self.scale = nn.Parameter(torch.tensor(SCALE))
+        self.offset = nn.Parameter(torch.tensor(OFFSET))
+        last = nn.Linear(width, 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
         self.layers = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(3 * width, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, 1)
+            nn.Dropout(dropout), nn.Linear(3 * width, width), nn.GELU(), nn.Dropout(dropout), last
         )
 
-    def forward(self, states: Tensor, candidates: int) -> Tensor:
-        """(batch · candidates, 3·d) → (batch, candidates)."""
-        logits: Tensor = self.layers(states)
-        return logits.reshape(-1, candidates).float()
+    def forward(self, hidden: Tensor, marker_positions: Tensor, description_mask: Tensor, candidates: int) -> Tensor:
+        """(batch · candidates, length, d), (batch · candidates, 2) and a mask → (batch, candidates), float32."""
+        states = marker_states(hidden, marker_positions)
+        pools = (self.head_pool(hidden, description_mask), self.tail_pool(hidden, description_mask))
+        width = hidden.shape[-1]
+        cosines = cosine_similarity(states[:, width:].float(), torch.cat(pools, dim=-1).float(), dim=-1)
+        logits: Tensor = self.scale * cosines - self.offset + self.layers(states)[:, 0].float()
+        return logits.reshape(-1, candidates)
+
+    def start_from(self, recall: RecallTower) -> None:
+        """Take the virtual entities that recall has learnt."""
+        self.head_pool.load_state_dict(recall.head_pool.state_dict())
+        self.tail_pool.load_state_dict(recall.tail_pool.state_dict())
 
 
 class ConcatenatedHead(nn.Module):
@@ -44,15 +71,15 @@ class ConcatenatedHead(nn.Module):
         self.width, self.candidates = width, candidates
         self.layers = nn.Sequential(nn.Linear(candidates * width, width), nn.ReLU(), nn.Linear(width, candidates))
 
-    def forward(self, states: Tensor, candidates: int) -> Tensor:
-        """(batch · k, 3·d), of which only [CLS] is read → (batch, k).
+    def forward(self, hidden: Tensor, marker_positions: Tensor, description_mask: Tensor, candidates: int) -> Tensor:
+        """As the shared head, but only [CLS] is read.
 
         Raises:
             ValueError: `candidates` is not the k that the head was made for.
         """
         if candidates != self.candidates:
             raise ValueError(f"this head reads exactly {self.candidates} candidates, got {candidates}")
-        logits: Tensor = self.layers(states[:, : self.width].reshape(-1, candidates * self.width))
+        logits: Tensor = self.layers(hidden[:, 0].reshape(-1, candidates * self.width))
         return logits.float()
 
 
@@ -69,6 +96,12 @@ class PairClassifier(nn.Module):
         else:
             self.head = ConcatenatedHead(encoder.width, candidates)
 
+    def start_from(self, recall: RecallTower) -> None:
+        """Take a recall tower's encoder and, with the shared head, its virtual entities."""
+        self.encoder.load_state_dict(recall.encoder.state_dict())
+        if isinstance(self.head, SharedHead):
+            self.head.start_from(recall)
+
     def forward(
         self,
         input_ids: Tensor,
@@ -79,8 +112,9 @@ class PairClassifier(nn.Module):
     ) -> Tensor:
         """O = pool(BERT(⟨x ⊕ d⟩)) (Eq. 13), then the head (Eq. 14).
 
-        Three of (batch · candidates, length) and (batch · candidates, 2) → (batch, candidates), float32.
+        Three of (batch · candidates, length), of which the types are 1 in the description and 0 elsewhere, and
+        (batch · candidates, 2) → (batch, candidates), float32.
         """
         hidden = self.encoder(input_ids, attention_mask, token_type_ids)
-        logits: Tensor = self.head(marker_states(hidden, marker_positions), candidates)
+        logits: Tensor = self.head(hidden, marker_positions, token_type_ids, candidates)
         return logits

@@ -37,6 +37,7 @@ from models.job.verify import check_fp32, check_quantised, compare
 from models.relation import Relation, write_relations
 from models.runtime import Runtime
 from models.text import Instance
+from models.wordings import relation_vectors
 
 Precision = Literal["fp32", "int8"]
 Say = Callable[[str], None]
@@ -112,7 +113,7 @@ def index(path: Path, relations: Sequence[Relation]) -> Bundle:
         models.text.InputError: a description has no readable character.
     """
     runtime = Runtime(load_bundle(path))
-    vectors = runtime.encode_descriptions(runtime.describe(relations))
+    vectors = relation_vectors(runtime, relations)
     (path / MANIFEST).unlink()
     _write_catalogue(path, relations, vectors)
     return _rewritten(path, runtime.bundle.manifest)

@@ -10,8 +10,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,13 +24,14 @@ from models.decision import Calibration
 from models.emma.classifier import PairClassifier
 from models.emma.encoder import Encoder, Vocabulary, blank_encoder, load_encoder, load_vocabulary, save_vocabulary
 from models.emma.recall import RecallTower
+from models.job.devices import best_device
+from models.job.inference import ROWS_AT_ONCE, numbers, tensors
 from models.job.recipe import Recipe
 from models.relation import Relation
 from models.text import Arrays, DescriptionInput, InputBuilder, Instance, InstanceInput, Lengths, description_text
 
 CONFIG, TOKENIZER, RECALL, CLASSIFIER = "config.json", "tokenizer.json", "recall.safetensors", "classifier.safetensors"
 METRICS = "metrics.jsonl"
-ROWS_AT_ONCE = 64
 RECALL_PROPORTION = 0.7
 """Of the two scores in a new checkpoint: log p(classifier) + 0.7 · log p(recall). Calibration leaves it as it is."""
 
@@ -79,7 +79,7 @@ class Checkpoint:
         def call(rows: list[InstanceInput]) -> Vectors:
             tensors = self.tensors(self.inputs.instance_arrays(rows))
             tensors.pop("content_mask")
-            return self._numbers(lambda: self.recall.instances(**tensors), self.recall)
+            return numbers(self.recall, self.recipe, self.device, lambda: self.recall.instances(**tensors))
 
         return in_chunks(inputs, lambda x: len(x.ids), ROWS_AT_ONCE, call)
 
@@ -89,7 +89,7 @@ class Checkpoint:
         def call(rows: list[DescriptionInput]) -> Vectors:
             tensors = self.tensors(self.inputs.description_arrays(rows))
             tensors.pop("marker_positions")
-            return self._numbers(lambda: self.recall.descriptions(**tensors), self.recall)
+            return numbers(self.recall, self.recipe, self.device, lambda: self.recall.descriptions(**tensors))
 
         return in_chunks(inputs, lambda x: len(x.ids), ROWS_AT_ONCE, call)
 
@@ -107,7 +107,7 @@ class Checkpoint:
 
         def call(rows: list[tuple[InstanceInput, DescriptionInput]]) -> Vectors:
             tensors = self.tensors(self.inputs.pair_arrays(rows))
-            return self._numbers(lambda: classifier(**tensors)[:, 0], classifier)
+            return numbers(classifier, self.recipe, self.device, lambda: classifier(**tensors)[:, 0])
 
         return in_chunks(pairs, lambda pair: len(pair[0].ids) + len(pair[1].ids), ROWS_AT_ONCE, call)
 
@@ -129,13 +129,13 @@ class Checkpoint:
 
         def call(rows: list[Sequence[tuple[InstanceInput, DescriptionInput]]]) -> Vectors:
             tensors = self.tensors(self.inputs.pair_arrays([pair for row in rows for pair in row]))
-            return self._numbers(lambda: classifier(**tensors, candidates=k), classifier)
+            return numbers(classifier, self.recipe, self.device, lambda: classifier(**tensors, candidates=k))
 
         return in_chunks(lists, lambda row: len(row[0][0].ids), max(1, ROWS_AT_ONCE // k), call)
 
     def tensors(self, arrays: Arrays) -> dict[str, torch.Tensor]:
         """Model inputs as tensors where the models are."""
-        return {name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()}
+        return tensors(arrays, self.device)
 
     def save(self, path: Path) -> None:
         """Write everything but the metrics; the configuration comes last."""
@@ -154,15 +154,6 @@ class Checkpoint:
         }
         (path / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
-    def _numbers(self, call: Callable[[], torch.Tensor], module: torch.nn.Module) -> Vectors:
-        was_training = module.training
-        module.eval()
-        try:
-            with torch.inference_mode(), autocast(self.recipe, self.device):
-                return call().float().cpu().numpy()
-        finally:
-            module.train(was_training)
-
 
 def new_checkpoint(recipe: Recipe) -> Checkpoint:
     """Untrained models on a pre-trained encoder.
@@ -174,7 +165,7 @@ def new_checkpoint(recipe: Recipe) -> Checkpoint:
     torch.manual_seed(recipe.seed)
     vocabulary = load_vocabulary(recipe.encoder)
     size = vocabulary.tokenizer.get_vocab_size(with_added_tokens=True)
-    recall = RecallTower(load_encoder(recipe.encoder, size, recipe.attention_dropout))
+    recall = RecallTower(load_encoder(recipe.encoder, size, recipe.attention_dropout), recipe.virtual_entities)
     classifier = None
     if recipe.training != "recall":
         classifier = _classifier(load_encoder(recipe.encoder, size, recipe.attention_dropout), recipe)
@@ -198,7 +189,7 @@ def load_checkpoint(path: Path, device: str | None = None) -> Checkpoint:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         recipe = Recipe.model_validate(config["recipe"])
         vocabulary = Vocabulary(Tokenizer.from_file(str(path / TOKENIZER)), config["special_tokens"])
-        recall = RecallTower(blank_encoder(config["encoder"]))
+        recall = RecallTower(blank_encoder(config["encoder"]), recipe.virtual_entities)
         recall.load_state_dict(load_file(path / RECALL))
         classifier = None
         if (path / CLASSIFIER).is_file():
@@ -213,25 +204,6 @@ def load_checkpoint(path: Path, device: str | None = None) -> Checkpoint:
         if module is not None:
             module.to(device or best_device()).eval()
     return checkpoint
-
-
-def best_device() -> str:
-    """A GPU where there is one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[Any]:
-    """bfloat16 where the recipe asks for it or, with `auto`, the processor computes in it."""
-    if recipe.precision == "fp32" or (recipe.precision == "auto" and not _computes_bf16(device)):
-        return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
-
-
-def _computes_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
 
 def _classifier(encoder: Encoder, recipe: Recipe) -> PairClassifier:

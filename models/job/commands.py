@@ -35,7 +35,7 @@ console = Console(stderr=True)
 VERIFIED_ON = 500
 """Most instances that an export is verified on."""
 
-TRAINING_PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "safetensors", "sklearn", "scipy")
+TRAINING_PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "safetensors", "sklearn", "scipy", "matplotlib")
 
 Instances = Annotated[
     list[Path], typer.Option("--instances", help="Instance file (JSONL, may be gzipped); give the flag again for more.")
@@ -157,7 +157,7 @@ def build(
         if test:
             report = _evaluated(test, [catalogue], None, output, None, "test", [3, 5], limit)
             Console().print(report.table())
-            record(output, {"test": {"files": [path.name for path in test], **report.figures}})
+            record(output, {"test": {"files": [path.name for path in test], **report.brief()}})
         console.print(f"[green]bundle in {output}[/]")
 
 
@@ -292,7 +292,7 @@ def reported_errors() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name not in TRAINING_PACKAGES:
             raise
-        fail(f"this command needs {error.name}: install the `train` extra, as make test does")
+        fail(f"this command needs {error.name}: install the `train` and `bench` extras, as make test does")
     except ValidationError as error:
         fail("; ".join(_explained(fault) for fault in error.errors()))
     except _user_errors() as error:

@@ -26,11 +26,18 @@ class Example:
     """An instance and what is true of it.
 
     `relation` is None where the two mentions are unrelated; `also` are further relations of the same pair.
+    `reverse_related` says of an unrelated pair that it is related with head and tail changed.
     """
 
     instance: Instance
     relation: str | None
     also: frozenset[str] = frozenset()
+    reverse_related: bool = False
+
+    @property
+    def truth(self) -> frozenset[str]:
+        """Every relation known to hold; empty where the mentions are unrelated."""
+        return self.also if self.relation is None else self.also | {self.relation}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,12 @@ class TrainingData:
 
 
 def read_examples(
-    path: Path, *, per_relation: int = 0, seed: int = 0, without: frozenset[str] = frozenset()
+    path: Path,
+    *,
+    per_relation: int = 0,
+    seed: int = 0,
+    without: frozenset[str] = frozenset(),
+    flagged: str | None = None,
 ) -> tuple[list[Example], Counter[str]]:
     """Read an instance file, plain or gzipped JSONL.
 
@@ -80,6 +92,7 @@ def read_examples(
         per_relation: most instances kept of each relation, drawn with `seed`; 0 keeps all.
         seed: of that draw.
         without: relation ids to leave out.
+        flagged: name of a field; rows where it is false are left out.
 
     Raises:
         DataError: the file is missing, or a line is not an instance.
@@ -89,9 +102,10 @@ def read_examples(
     for number, row in _rows(path):
         try:
             relation = row["relation"]
-            if relation in without:
+            if relation in without or (flagged is not None and not row.get(flagged, True)):
                 continue
-            found.append(Example(Instance.from_tokens(row["tokens"], row["head"], row["tail"]), relation))
+            instance = Instance.from_tokens(row["tokens"], row["head"], row["tail"])
+            found.append(Example(instance, relation, reverse_related=_flag(row, "reverse_related")))
         except InputError as error:
             skipped[f"{error.field}: unusable span or text"] += 1
         except (KeyError, TypeError, ValueError) as error:
@@ -182,6 +196,13 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _open(path: Path) -> IO[str]:
     return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+
+
+def _flag(row: dict[str, Any], key: str) -> bool:
+    value = row.get(key)
+    if not isinstance(value, bool | None):
+        raise TypeError(f"{key!r} must be true or false, got {value!r}")
+    return bool(value)
 
 
 def _with_also(examples: list[Example]) -> list[Example]:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from rich import box
 from rich.table import Table
-from sklearn.metrics import roc_auc_score
 
-from models.decision import Calibration, scores
+from models.decision import Calibration
 from models.job.dataset import DataError, Example
+from models.job.direction import measure, told
 from models.job.metrics import paper_scores, recall_at, standard_scores
+from models.job.open_set import calibration_error, false_positives, judged, open_set, reliability
 from models.job.scoring import Model, Scored, score
 from models.relation import Relation
 
@@ -26,6 +27,13 @@ class Report:
 
     title: str
     figures: dict[str, Any]
+
+    def brief(self) -> dict[str, Any]:
+        """The figures without the curves, which take a hundred lines."""
+        opened = {
+            k: v for k, v in self.figures.get("open_set", {}).items() if k not in ("risk_coverage", "reliability")
+        }
+        return self.figures | ({"open_set": opened} if opened else {})
 
     def table(self) -> Table:
         """The closed-set figures as a table for the terminal."""
@@ -52,7 +60,14 @@ class Report:
             parts.append(
                 f"{opened['unrelated']:,} unrelated pairs, k = {opened['k']}: AUROC {opened['auroc']:.3f}; "
                 f"at threshold {opened['threshold']:.2f} P {opened['precision']:.1f}, R {opened['recall']:.1f}, "
-                f"F1 {opened['f1']:.1f}, {opened['false_positives']:.1f}% of them given a relation"
+                f"F1 {opened['f1']:.1f}, {opened['false_positives']:.1f}% of them given a relation "
+                f"({opened['false_positives_at_90_recall']:.1f}% at 90% recall); ECE {opened['ece']:.3f}"
+            )
+        if "direction" in figures:
+            turned = figures["direction"]
+            parts.append(
+                f"head and tail changed: {_share(turned['kept'])} of {turned['asymmetric']:,} right asymmetric answers "
+                f"kept, {_share(turned['symmetric_kept'])} of {turned['symmetric']:,} symmetric ones"
             )
         return "\n".join(parts)
 
@@ -69,6 +84,8 @@ def evaluate(
 
     Closed set: each related pair's relation is one of `relations`, and one of them has to be chosen. Open set,
     where there are unrelated pairs too: null may be answered, at the calibrated threshold and the largest k.
+    Direction, where the relations say what holds the other way round: head and tail are changed in up to 1,000
+    related pairs.
 
     Args:
         model: a checkpoint or a runtime.
@@ -103,32 +120,40 @@ def evaluate(
                 _row("recall + classifier", k, gold, among.fused(calibration)),
             ]
         if len(gold) < len(examples):
-            figures["open_set"] = _open_set(found, examples, calibration, max(ks))
+            figures["open_set"] = {"k": max(ks)} | open_set_figures(found, examples, calibration)
+        if told(relations):
+            pairs = examples[: len(gold)]
+            figures["direction"] = measure(model, calibration, pairs, relations, related).to_json()
     return Report(title, figures)
 
 
-def _open_set(found: Scored, examples: Sequence[Example], calibration: Calibration, k: int) -> dict[str, Any]:
-    truth = np.array([x.relation is not None for x in examples])
-    if found.logits is None:
-        raise ValueError("the open set needs the classifier")
-    best = scores(calibration, found.top_cosines(), found.logits).max(axis=1)
-    answers = found.decided(calibration)
-    given = sum(answer is not None for answer in answers)
-    right = sum(
-        answer is not None and answer in {x.relation, *x.also} for x, answer in zip(examples, answers, strict=True)
-    )
-    wrong = sum(answer is not None for x, answer in zip(examples, answers, strict=True) if x.relation is None)
-    precision, recall = right / max(1, given), right / int(truth.sum())
-    return {
-        "k": k,
-        "unrelated": int((~truth).sum()),
-        "auroc": float(roc_auc_score(truth, best)),
-        "threshold": calibration.threshold,
-        "precision": 100 * precision,
-        "recall": 100 * recall,
-        "f1": 200 * precision * recall / max(1e-9, precision + recall),
-        "false_positives": 100 * wrong / int((~truth).sum()),
-    }
+def open_set_figures(found: Scored, examples: Sequence[Example], calibration: Calibration) -> dict[str, Any]:
+    """Figures of related and unrelated examples together, JSON-ready: `models.job.open_set.OpenSet` and calibration.
+
+    Args:
+        found: with the classifier's scores of the examples.
+        examples: in the order of `found`; at least one of each kind.
+        calibration: how the two models' scores are put together.
+    """
+    truths = [x.truth for x in examples]
+    related = np.array([x.relation is not None for x in examples])
+    reverse = np.array([x.reverse_related for x in examples])
+    confidence, right = judged(found, truths, calibration)
+    figures = open_set(confidence, related, right, calibration.threshold).to_json()
+    bins = {"calibrated": reliability(confidence, right)}
+    # The default numbers are the classifier's own softmax.
+    bins["uncalibrated"] = reliability(*judged(found, truths, Calibration()))
+    figures["ece"] = calibration_error(bins["calibrated"])
+    figures["ece_uncalibrated"] = calibration_error(bins["uncalibrated"])
+    figures["reliability"] = {name: [[x.confidence, x.right, x.count] for x in kept] for name, kept in bins.items()}
+    if reverse.any():
+        kinds = {"reverse_related": ~related & reverse, "other": ~related & ~reverse}
+        figures["false_positives_by_kind"] = false_positives(confidence, kinds, calibration.threshold)
+    return figures
+
+
+def _share(percent: float | None) -> str:
+    return "none" if percent is None else f"{percent:.1f}%"
 
 
 def _row(method: str, k: int, gold: list[str], predicted: list[str]) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from models.job.dataset import Example
 from models.job.recipe import Recipe
-from models.relation import Relation
+from models.relation import Relation, opposites
 from models.text import Instance
 
 
@@ -36,13 +36,7 @@ class Questioner:
         self.known = list(known)
         self.recipe = recipe
         self._inverse_of = {x.inverse for x in relations.values() if x.inverse is not None}
-        self._reversed: defaultdict[str, set[str]] = defaultdict(set)
-        for relation in relations.values():
-            if relation.symmetric:
-                self._reversed[relation.id].add(relation.id)
-            if relation.inverse is not None:
-                self._reversed[relation.id].add(relation.inverse)
-                self._reversed[relation.inverse].add(relation.id)
+        self._opposites = opposites(relations.values())
 
     def ask(self, example: Example, neighbours: Sequence[str], draw: random.Random) -> Question:
         """One question about an example.
@@ -64,9 +58,9 @@ class Questioner:
         return self._one(example.instance, example.relation, wrong, draw)
 
     def _turned(self, example: Example, relation: str, wrong: list[str], draw: random.Random) -> Question | None:
-        instance = replace(example.instance, head=example.instance.tail, tail=example.instance.head)
+        instance = example.instance.turned()
         known = self.relations[relation]
-        holds = {name for true in (relation, *example.also) for name in self._reversed.get(true, ())}
+        holds = {name for true in (relation, *example.also) for name in self._opposites.get(true, ())}
         far = [x for x in self.known if x not in wrong and x != relation and x not in example.also | holds]
         wrong = [x for x in wrong if x not in holds]
         if known.symmetric:

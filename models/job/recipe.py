@@ -37,6 +37,10 @@ class Recipe(BaseModel):
     )
     valid_instances: int = Field(1500, ge=1, description="Most instances that one validation reads.")
 
+    keep: Literal["best", "last"] = Field(
+        "best", description="Weights that are kept: of the epoch that validates best, or of the last, as papers do."
+    )
+
     recall_epochs: int = Field(2, ge=1, description="Passes over the training instances.")
     recall_batch: int = Field(64, ge=2, description="Instances per step.")
     recall_learning_rate: float = Field(5e-5, gt=0, description="Peak learning rate of the recall tower.")
@@ -45,6 +49,19 @@ class Recipe(BaseModel):
         ge=0,
         lt=1,
         description="Part of the weights at the start that is mixed back into the trained recall tower.",
+    )
+    virtual_entities: bool = Field(
+        True, description="Match head and tail with a description's virtual entities; without, [CLS] with [CLS] alone."
+    )
+    contrast: Literal["relations", "instances"] = Field(
+        "relations",
+        description="Contrast a step's distinct relations, or, as published, the descriptions of all its instances.",
+    )
+    recall_turned: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Part of a step's instances that are also read with head and tail swapped, to be told apart.",
     )
     temperature: float = Field(0.02, gt=0, description="τ of Eq. 12.")
     paraphrases: bool = Field(True, description="Draw a relation's wording at random in each step.")
@@ -67,7 +84,7 @@ class Recipe(BaseModel):
     )
     reversed: float = Field(0.1, ge=0, le=1, description="Part of the instances shown with head and tail swapped.")
     unrelated: float = Field(
-        0.3, ge=0, lt=1, description="Part of the instances that are unrelated pairs, if there are any."
+        0.2, ge=0, lt=1, description="Part of the instances that are unrelated pairs, if there are any."
     )
     choose_among: int = Field(5, ge=2, description="k of validation, calibration and the bundle.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +14,7 @@ from models.decision import Calibration, relation_log_probabilities, scores
 from models.job.dataset import Example
 from models.relation import Relation
 from models.text import DescriptionInput, Instance, InstanceInput
+from models.wordings import relation_vectors
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -110,12 +111,16 @@ def score(
     """
     inputs = model.prepare([example.instance for example in examples])
     described = model.describe(relations)
-    cosines = model.encode_instances(inputs) @ model.encode_descriptions(described).T
+    cosines = model.encode_instances(inputs) @ relation_vectors(model, relations).T
     top = np.argsort(-cosines, axis=1, kind="stable")[:, : min(k, len(relations))].astype(np.int64)
-    logits = None
-    if classify:
-        logits = _logits(model, inputs, described, top)
-    return Scored([relation.id for relation in relations], cosines, top, logits)
+    found = Scored([relation.id for relation in relations], cosines, top, None)
+    return replace(found, logits=_logits(model, inputs, described, top)) if classify else found
+
+
+def classified(model: Model, examples: Sequence[Example], relations: Sequence[Relation], found: Scored) -> Scored:
+    """What recall found of the same examples and relations, with the classifier's scores of its top k."""
+    inputs = model.prepare([example.instance for example in examples])
+    return replace(found, logits=_logits(model, inputs, model.describe(relations), found.top))
 
 
 def _logits(

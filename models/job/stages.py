@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 from torch.nn.utils.rnn import pad_sequence
 
 from models.emma.losses import candidate_loss, closed_candidate_loss, info_nce
@@ -16,63 +16,32 @@ from models.emma.recall import RecallTower
 from models.job.batches import length_buckets
 from models.job.checkpoint import Checkpoint
 from models.job.dataset import Example, TrainingData
+from models.job.devices import autocast
+from models.job.inference import full_precision
 from models.job.metrics import standard_scores
 from models.job.questions import Question, Questioner, spread_evenly
 from models.job.scoring import score
+from models.job.stage import Stage
+from models.relation import opposites
 from models.text import DescriptionInput, InstanceInput, description_text
 
 
-class Stage(ABC):
-    """A model, its batches, its loss and the number by which its best epoch is chosen.
-
-    Attributes:
-        name: of the stage, in files and in the metrics.
-        module: what the optimizer changes.
-        epochs: passes.
-        learning_rate: at its peak.
-        start_share: part of the weights at the start that is mixed back into those of an epoch.
-    """
-
-    name: str
-    module: nn.Module
-    epochs: int
-    learning_rate: float
-    start_share: float = 0.0
+class EmmaStage(Stage):
+    """A stage that trains models of a checkpoint in place."""
 
     def __init__(self, checkpoint: Checkpoint, data: TrainingData) -> None:
         """Take the models that are trained in place, and the data."""
+        super().__init__(checkpoint.recipe, data, checkpoint.device)
         self.checkpoint = checkpoint
-        self.recipe = checkpoint.recipe
-        self.data = data
 
-    @abstractmethod
-    def batches(self, epoch: int) -> list[list[int]]:
-        """Row numbers of each step of an epoch; the same for the same seed and epoch."""
-
-    @abstractmethod
-    def loss(self, rows: Sequence[int], draw: random.Random) -> Tensor:
-        """The loss of one step, a scalar."""
-
-    @abstractmethod
-    def validate(self) -> dict[str, float]:
-        """Metrics by name; `score` is the one to maximise."""
-
-    def described(self, ids: Sequence[str], draw: random.Random | None) -> list[DescriptionInput]:
+    def described(self, ids: Sequence[str], draw: random.Random) -> list[DescriptionInput]:
         """Description inputs, of a wording drawn at random or of the principal one."""
-        texts = []
-        for name in ids:
-            relation = self.data.relations[name]
-            wordings = relation.wordings() if draw is not None and self.recipe.paraphrases else (relation.description,)
-            texts.append(description_text(relation.name, draw.choice(wordings) if draw is not None else wordings[0]))
-        return self.checkpoint.inputs.descriptions(texts)
-
-    def valid_examples(self) -> list[Example]:
-        """The related pairs of validation, at most as many as the recipe allows."""
-        related = [x for x in self.data.valid if x.relation is not None]
-        return related[: self.recipe.valid_instances]
+        return self.checkpoint.inputs.descriptions(
+            [description_text(self.data.relations[name].name, self.wording(name, draw)) for name in ids]
+        )
 
 
-class RecallStage(Stage):
+class RecallStage(EmmaStage):
     """InfoNCE over the recall tower (§2.2.3)."""
 
     name = "recall"
@@ -87,6 +56,7 @@ class RecallStage(Stage):
         self.start_share = self.recipe.recall_start_share
         self.examples = [x for x in data.train if x.relation is not None]
         self.inputs: list[InstanceInput] = checkpoint.prepare([x.instance for x in self.examples])
+        self.opposites = opposites(data.relations.values())
 
     def batches(self, epoch: int) -> list[list[int]]:
         """All related pairs in length buckets."""
@@ -94,8 +64,16 @@ class RecallStage(Stage):
         return length_buckets(lengths, self.recipe.recall_batch, f"{self.recipe.seed}/{self.name}/{epoch}")
 
     def loss(self, rows: Sequence[int], draw: random.Random) -> Tensor:
-        """Eq. 12 over the batch's distinct relations."""
+        """Eq. 12 over the batch's distinct relations or, as published, over its instances' descriptions."""
         return self.similarities(rows, draw)[0]
+
+    def turned(self, rows: Sequence[int], draw: random.Random) -> list[int]:
+        """Positions of the rows that are also read the other way round, where their relation surely does not hold."""
+        drawn = [i for i in range(len(rows)) if draw.random() < self.recipe.recall_turned]
+        return [i for i in drawn if not self._may_hold_turned(self.examples[rows[i]])]
+
+    def _may_hold_turned(self, example: Example) -> bool:
+        return any(name in self.opposites.get(true, ()) for name in example.truth for true in example.truth)
 
     def similarities(self, rows: Sequence[int], draw: random.Random) -> tuple[Tensor, Tensor, list[str]]:
         """Eq. 12, the cosines (batch, relations) that it was computed from, and the ids of their columns."""
@@ -112,8 +90,32 @@ class RecallStage(Stage):
                 also[i, column[name]] = True
         device = self.checkpoint.device
         instances, descriptions = self.module.instances(**instance), self.module.descriptions(**description)
-        loss = info_nce(instances, descriptions, gold.to(device), also.to(device), self.recipe.temperature)
-        return loss, (instances @ descriptions.T).detach(), ids
+        with full_precision(device):
+            loss = self._contrast(instances, descriptions, gold.to(device), also.to(device))
+            if self.recipe.recall_turned:
+                loss = loss + self._direction(rows, instances, descriptions[gold.to(device)], draw)
+            return loss, (instances @ descriptions.T).detach(), ids
+
+    def _direction(self, rows: Sequence[int], instances: Tensor, golds: Tensor, draw: random.Random) -> Tensor:
+        """−log σ((sim(x, d) − sim(x turned round, d))/τ), its sum over the turned rows by the number of all rows."""
+        places = self.turned(rows, draw)
+        if not places:
+            return instances.new_zeros(())
+        inputs = self.checkpoint.prepare([self.examples[rows[i]].instance.turned() for i in places])
+        tensors = self.checkpoint.tensors(self.checkpoint.inputs.instance_arrays(inputs))
+        tensors.pop("content_mask")
+        with autocast(self.recipe, self.device):
+            others = self.module.instances(**tensors)
+        margins = ((instances[places] - others) * golds[places]).sum(dim=1) / self.recipe.temperature
+        return -logsigmoid(margins).sum() / len(rows)
+
+    def _contrast(self, instances: Tensor, descriptions: Tensor, gold: Tensor, also: Tensor) -> Tensor:
+        if self.recipe.contrast == "relations":
+            return info_nce(instances, descriptions, gold, also, self.recipe.temperature)
+        rows = len(instances)
+        own = torch.arange(rows, device=instances.device)
+        nothing = torch.zeros(rows, rows, dtype=torch.bool, device=instances.device)
+        return info_nce(instances, descriptions[gold], own, nothing, self.recipe.temperature)
 
     def validate(self) -> dict[str, float]:
         """Recall's macro F1 (scikit-learn's) over the relations that validation has examples of."""
@@ -124,7 +126,7 @@ class RecallStage(Stage):
         return {"score": f1, "recall_f1": f1}
 
 
-class ClassifierStage(Stage):
+class ClassifierStage(EmmaStage):
     """Cross-entropy over candidates that the finished recall tower found (§2.3, trained separately)."""
 
     name = "classifier"
@@ -143,7 +145,7 @@ class ClassifierStage(Stage):
         self.epochs = self.recipe.classifier_epochs
         self.learning_rate = self.recipe.classifier_learning_rate
         if self.starts_from_recall and self.recipe.classifier_start == "recall":
-            self.classifier.encoder.load_state_dict(checkpoint.recall.encoder.state_dict())
+            self.classifier.start_from(checkpoint.recall)
         self.questioner = Questioner(data.relations, data.train_relations, self.recipe)
         self.questions: list[Question] = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,7 +51,9 @@ def related(tiny_examples: list[Example]) -> list[Example]:
 
 @pytest.fixture(scope="module")
 def related_scored(runtime: Runtime, related: list[Example], tiny_relations: dict[str, Relation]) -> Scored:
-    return score(runtime, related, list(tiny_relations.values()), runtime.bundle.manifest.candidates)
+    # Each in one wording, as a relation is registered.
+    described = [replace(x, paraphrases=()) for x in tiny_relations.values()]
+    return score(runtime, related, described, runtime.bundle.manifest.candidates)
 
 
 def test_it_comes_with_at_least_a_hundred_relations_and_their_vectors(bundle: Bundle) -> None:

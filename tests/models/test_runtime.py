@@ -16,6 +16,7 @@ from models.job.dataset import Example
 from models.relation import Relation
 from models.runtime import ROWS_AT_ONCE, Runtime, available_processors
 from models.text import DescriptionInput, InputError, InstanceInput
+from models.wordings import relation_vectors
 from tests.models.support import mentions
 
 Pairs = list[tuple[InstanceInput, DescriptionInput]]
@@ -106,8 +107,10 @@ def test_different_sentences_have_different_vectors(runtime: Runtime, sentences:
     assert cosines.max() < 1 - 1e-5
 
 
-def test_the_index_holds_what_the_graph_gives(runtime: Runtime, descriptions: list[DescriptionInput]) -> None:
-    assert_close(runtime.bundle.vectors(), runtime.encode_descriptions(descriptions))
+def test_the_index_holds_the_mean_of_what_the_graph_gives_for_each_wording(
+    runtime: Runtime, tiny_relations: dict[str, Relation]
+) -> None:
+    assert_close(runtime.bundle.vectors(), relation_vectors(runtime, list(tiny_relations.values())))
 
 
 def test_head_and_tail_are_not_the_same_to_the_model(runtime: Runtime) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.emma.encoder import load_encoder, load_vocabulary
-from models.emma.recall import RecallTower, WeightPooling, instance_vectors, marker_states
+from models.emma.recall import RecallTower, WeightPooling, marker_states
 
 
 @pytest.fixture(scope="module")
@@ -118,5 +118,14 @@ def test_forward_gives_the_same_as_the_two_sides(tower: RecallTower) -> None:
     torch.testing.assert_close(descriptions, tower.descriptions(ids, mask, content))
 
 
-def test_vectors_are_in_full_precision_even_if_the_states_are_not() -> None:
-    assert instance_vectors(torch.randn(2, 6, 4, dtype=torch.bfloat16), POSITIONS).dtype == torch.float32
+def test_vectors_are_in_full_precision_even_if_the_states_are_not(tower: RecallTower) -> None:
+    assert tower.instance_vectors(torch.randn(2, 6, 32, dtype=torch.bfloat16), POSITIONS).dtype == torch.float32
+
+
+def test_without_virtual_entities_both_sides_are_their_first_state(tiny_encoder: Path, tower: RecallTower) -> None:
+    plain = RecallTower(tower.encoder, virtual_entities=False).eval()
+    assert plain.dimension == 32
+    ids, mask, content = padded([SHORT, LONG], 8)
+    first = torch.nn.functional.normalize(tower.encoder(ids, mask)[:, 0], dim=-1)
+    torch.testing.assert_close(plain.instances(ids, mask, POSITIONS), first)
+    torch.testing.assert_close(plain.descriptions(ids, mask, content), first)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,6 @@ from models.job.checkpoint import (
     TOKENIZER,
     Checkpoint,
     CheckpointError,
-    autocast,
     load_checkpoint,
     new_checkpoint,
 )
@@ -240,15 +238,3 @@ def test_bfloat16_is_near_full_precision_but_not_it(
     difference = np.abs(coarse.encode_instances(sentences) - exact).max()
     assert 0 < difference < 0.1
     assert np.array_equal(coarse.exact().encode_instances(sentences), exact)
-
-
-def test_full_precision_needs_no_autocast(tiny_recipe: Make) -> None:
-    assert isinstance(autocast(tiny_recipe(precision="fp32"), torch.device("cpu")), nullcontext)
-
-
-@pytest.mark.parametrize(("able", "kind"), [(True, torch.autocast), (False, nullcontext)])
-def test_by_default_the_processor_decides_on_bfloat16(
-    tiny_recipe: Make, monkeypatch: pytest.MonkeyPatch, able: bool, kind: type
-) -> None:
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": able})
-    assert isinstance(autocast(tiny_recipe(precision="auto"), torch.device("cpu")), kind)

@@ -449,7 +449,7 @@ def test_a_missing_package_of_the_training_extra_is_told(
 
     monkeypatch.setattr(commands, "_trained", missing)
     line = failed("train", *files, "--output", tmp_path)
-    assert "this command needs torch: install the `train` extra" in line
+    assert "this command needs torch: install the `train` and `bench` extras" in line
 
 
 def test_any_other_missing_module_is_no_users_fault(

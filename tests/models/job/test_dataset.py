@@ -52,6 +52,17 @@ def test_a_null_relation_is_an_unrelated_pair(file: Path) -> None:
     assert read_examples(fill(file, ROW | {"relation": None}))[0][0].relation is None
 
 
+def test_a_pair_may_be_marked_as_related_the_other_way_round(file: Path) -> None:
+    unrelated = ROW | {"relation": None}
+    fill(file, unrelated | {"reverse_related": True}, unrelated | {"reverse_related": False}, unrelated)
+    assert [x.reverse_related for x in read_examples(file)[0]] == [True, False, False]
+
+
+def test_the_truth_of_a_pair_is_every_relation_that_holds() -> None:
+    assert related("a", "b").truth == {"a", "b"}
+    assert related(None).truth == set()
+
+
 def test_blank_lines_are_passed_over(file: Path) -> None:
     file.write_text(f"\n{json.dumps(ROW)}\n\n", encoding="utf-8")
     assert len(read_examples(file)[0]) == 1
@@ -72,7 +83,15 @@ def test_a_row_without_a_key_is_named_with_file_and_line(file: Path, key: str) -
 
 @pytest.mark.parametrize(
     "changes",
-    [{"tokens": None}, {"tokens": [1, 2]}, {"head": 3}, {"head": [1]}, {"tail": ["a", "b"]}, {"tail": [0, 1, 2]}],
+    [
+        {"tokens": None},
+        {"tokens": [1, 2]},
+        {"head": 3},
+        {"head": [1]},
+        {"tail": ["a", "b"]},
+        {"tail": [0, 1, 2]},
+        {"reverse_related": 1},
+    ],
 )
 def test_a_row_of_wrong_types_is_named_with_file_and_line(file: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"instances.jsonl, line 2: not an instance"):
@@ -289,6 +308,11 @@ def test_nothing_to_choose_by_is_told_before_the_training() -> None:
 def test_the_digest_is_the_same_for_the_same_data() -> None:
     examples = [*many("a"), *many("b")]
     assert divided(examples).digest() == divided(list(examples)).digest()
+
+
+def test_the_digest_of_data_without_further_marks_stays_that_of_earlier_versions() -> None:
+    data = TrainingData([related("a")], [related(None)], {"a": RELATIONS["a"]}, ["a"], ["a"])
+    assert data.digest() == "2f743ed4f939a415"
 
 
 def test_the_digest_tells_other_instances() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from models.job.checkpoint import Checkpoint
 from models.job.dataset import DataError, Example
 from models.job.evaluate import Report, evaluate
 from models.relation import Relation
-from tests.models.support import LetterModel, related
+from tests.models.support import LetterModel, one_line, related
 
 RELATIONS = [Relation(name, name, name) for name in "abcdefgh"]
 
@@ -28,8 +29,16 @@ RIGHT = [says("a", "a"), says("b", "b"), says("c", "c"), says("d", "d")]
 UNRELATED = [says("z", None, number=i) for i in range(3)] + [says("a", None)]
 
 
-def run(examples: list[Example], calibration: Calibration | None = Calibration(), ks: tuple[int, ...] = (3,)) -> Report:  # noqa: B008
-    return evaluate(LetterModel(), calibration, examples, RELATIONS, ks, "letters on letters")
+DIRECTED = [replace(x, symmetric=x.id == "d", inverse="b" if x.id == "a" else None) for x in RELATIONS]
+
+
+def run(
+    examples: list[Example],
+    calibration: Calibration | None = Calibration(),  # noqa: B008
+    ks: tuple[int, ...] = (3,),
+    relations: list[Relation] = RELATIONS,
+) -> Report:
+    return evaluate(LetterModel(), calibration, examples, relations, ks, "letters on letters")
 
 
 def row(report: Report, method: str, k: int) -> dict[str, Any]:
@@ -102,6 +111,54 @@ def test_the_open_set_is_scored_over_related_and_unrelated_pairs() -> None:
     assert found["auroc"] == pytest.approx((3 + 0.5) / 4)
 
 
+def test_the_open_set_tells_how_far_the_confidence_can_be_trusted() -> None:
+    found = run([*UNRELATED, *RIGHT]).figures["open_set"]
+    assert found["false_positives_at_90_recall"] == pytest.approx(25.0)
+    # Five pairs of equal confidence, one of which is wrong, go before three that are all wrong.
+    risks = [0.2] * 5 + [2 / 6, 3 / 7, 4 / 8]
+    assert [risk for _, risk in found["risk_coverage"]] == pytest.approx(risks)
+    assert found["aurc"] == pytest.approx(sum(risks) / 8)
+    assert found["average_precision"] == pytest.approx(4 / 5)
+
+
+def test_the_calibration_error_is_told_with_and_without_the_calibration() -> None:
+    found = run([*UNRELATED, *RIGHT], Calibration(some_bias=50.0)).figures["open_set"]
+    # Seen letters are as good as certain by the softmax; with the bias, so is everything.
+    sure, unsure = 1 / (1 + np.exp(-4) + 2 * np.exp(-8)), 1 / (3 + np.exp(4))
+    assert found["ece_uncalibrated"] == pytest.approx((5 * (sure - 0.8) + 3 * unsure) / 8)
+    among = np.exp(4) / (np.exp(4) + 2 * np.exp(-4))
+    assert found["ece"] == pytest.approx((5 * (among - 0.8) + 3 / 3) / 8)
+    assert [count for _, _, count in found["reliability"]["calibrated"]] == [3, 5]
+
+
+def test_unrelated_pairs_that_are_related_the_other_way_round_are_told_apart() -> None:
+    hard = [replace(says("a", None), reverse_related=True), replace(says("z", None, number=7), reverse_related=True)]
+    found = run([*RIGHT, *UNRELATED[:3], *hard]).figures["open_set"]
+    assert found["false_positives"] == pytest.approx(20.0)
+    assert found["false_positives_by_kind"] == {
+        "reverse_related": {"pairs": 2, "false_positives": 50.0},
+        "other": {"pairs": 3, "false_positives": 0.0},
+    }
+
+
+def test_without_pairs_related_the_other_way_round_there_is_one_kind() -> None:
+    assert "false_positives_by_kind" not in run([*RIGHT, *UNRELATED]).figures["open_set"]
+
+
+def test_direction_is_told_over_the_related_pairs() -> None:
+    found = run([*UNRELATED, *RIGHT], relations=DIRECTED).figures["direction"]
+    assert (found["pairs"], found["asymmetric"], found["with_inverse"], found["symmetric"]) == (4, 3, 2, 1)
+    assert (found["kept"], found["symmetric_kept"], found["auroc"]) == (100.0, 100.0, 0.5)
+
+
+def test_direction_is_not_told_where_no_relation_says_what_holds_the_other_way_round() -> None:
+    assert "direction" not in run([*RIGHT, *UNRELATED]).figures
+
+
+def test_direction_is_not_told_without_a_classifier() -> None:
+    assert "direction" not in run(RIGHT, None, relations=DIRECTED).figures
+
+
 def test_another_true_relation_is_a_right_answer_of_the_open_set() -> None:
     report = run([says("a", "b", "a"), *RIGHT, *UNRELATED])
     assert report.figures["open_set"]["recall"] == pytest.approx(100.0)
@@ -146,6 +203,18 @@ def test_the_caption_tells_the_open_set_where_there_is_one() -> None:
     assert "unrelated" not in printed(run(RIGHT))
 
 
+def test_the_caption_tells_false_positives_at_90_recall_and_the_calibration_error() -> None:
+    report = run([*RIGHT, *UNRELATED])
+    assert f"(25.0% at 90% recall); ECE {report.figures['open_set']['ece']:.3f}" in one_line(printed(report))
+
+
+def test_the_caption_tells_direction_where_the_relations_do() -> None:
+    line = "head and tail changed: 100.0% of 3 right asymmetric answers kept, 100.0% of 1 symmetric ones"
+    assert line in one_line(printed(run(RIGHT, relations=DIRECTED)))
+    assert "none of 0 symmetric ones" in one_line(printed(run(RIGHT[:3], relations=DIRECTED)))
+    assert "head and tail" not in printed(run(RIGHT))
+
+
 def test_the_figures_of_a_real_model_are_json(
     tiny_checkpoint: Checkpoint, tiny_examples: list[Example], tiny_relations: dict[str, Relation]
 ) -> None:
@@ -153,3 +222,4 @@ def test_the_figures_of_a_real_model_are_json(
     report = evaluate(tiny_checkpoint, tiny_checkpoint.calibration, tiny_examples, relations, [2, 3], "tiny")
     assert json.loads(json.dumps(report.figures, allow_nan=False)) == report.figures
     assert (report.figures["related"], report.figures["relations"]) == (196, 14)
+    assert {"open_set", "direction"} <= report.figures.keys()

@@ -13,20 +13,21 @@ from models.job.checkpoint import new_checkpoint
 from models.job.dataset import Example, TrainingData
 from models.job.questions import Question
 from models.job.recipe import Recipe
-from models.job.stages import ClassifierStage, JointStage, RecallStage, Stage, question_loss
+from models.job.stages import ClassifierStage, EmmaStage, JointStage, RecallStage, question_loss
 from models.relation import Relation
 from models.text import description_text
 from tests.models.support import flat
 
 Make = Callable[..., Recipe]
 Data = Callable[..., TrainingData]
+Fresh = Callable[..., EmmaStage]
 
 
 @pytest.fixture
-def stage(tiny_recipe: Make, tiny_training: Data) -> Callable[..., Stage]:
+def stage(tiny_recipe: Make, tiny_training: Data) -> Fresh:
     """A stage of a fresh model; without dropout, so that a loss is the same twice."""
 
-    def make(kind: type[Stage], data: TrainingData | None = None, **settings: object) -> Stage:
+    def make(kind: type[EmmaStage], data: TrainingData | None = None, **settings: object) -> EmmaStage:
         recipe = tiny_recipe(**settings)
         checkpoint = new_checkpoint(recipe)
         for module in (checkpoint.recall, checkpoint.classifier):
@@ -38,21 +39,21 @@ def stage(tiny_recipe: Make, tiny_training: Data) -> Callable[..., Stage]:
 
 
 @pytest.fixture
-def recall(stage: Callable[..., Stage]) -> RecallStage:
+def recall(stage: Fresh) -> RecallStage:
     found = stage(RecallStage)
     assert isinstance(found, RecallStage)
     return found
 
 
 @pytest.fixture
-def classifier(stage: Callable[..., Stage]) -> ClassifierStage:
+def classifier(stage: Fresh) -> ClassifierStage:
     found = stage(ClassifierStage)
     assert isinstance(found, ClassifierStage)
     return found
 
 
 @pytest.fixture
-def joint(stage: Callable[..., Stage]) -> JointStage:
+def joint(stage: Fresh) -> JointStage:
     found = stage(JointStage)
     assert isinstance(found, JointStage)
     return found
@@ -74,9 +75,7 @@ def test_recall_reads_every_related_pair_once_an_epoch(recall: RecallStage) -> N
 
 
 @pytest.mark.parametrize("kind", [RecallStage, ClassifierStage, JointStage])
-def test_batches_are_the_same_for_the_same_epoch_and_others_for_the_next(
-    stage: Callable[..., Stage], kind: type[Stage]
-) -> None:
+def test_batches_are_the_same_for_the_same_epoch_and_others_for_the_next(stage: Fresh, kind: type[EmmaStage]) -> None:
     found = stage(kind)
     first = found.batches(0)
     assert found.batches(1) != first
@@ -104,6 +103,37 @@ def replaced(stage: RecallStage, **settings: object) -> RecallStage:
     return RecallStage(replace(stage.checkpoint, recipe=recipe), stage.data)
 
 
+def test_published_recall_contrasts_the_descriptions_of_all_instances(recall: RecallStage) -> None:
+    first, second = of(recall.examples, "P26")[:2]
+    found = replaced(recall, paraphrases=False, contrast="instances").loss([first, second], random.Random(0))
+    # Both have the same description, between which nothing tells.
+    torch.testing.assert_close(found, torch.tensor(2.0).log())
+
+
+def test_only_pairs_whose_relation_fails_the_other_way_round_are_turned(recall: RecallStage) -> None:
+    stage = replaced(recall, recall_turned=1.0)
+    rows = [of(stage.examples, name)[0] for name in ("P26", "P40", "P22", "P57")]
+    assert stage.turned(rows, random.Random(0)) == [1, 2, 3]
+
+
+def test_the_recipe_says_how_many_pairs_are_turned(recall: RecallStage) -> None:
+    stage = replaced(recall, recall_turned=0.25)
+    rows = of(stage.examples, "P57") * 40
+    assert 0.15 < len(stage.turned(rows, random.Random(0))) / len(rows) < 0.35
+
+
+def test_a_turned_pair_costs_by_how_near_it_is_to_its_description(recall: RecallStage) -> None:
+    [row] = of(recall.examples, "P57")[:1]
+    plain, stage = (replaced(recall, paraphrases=False, recall_turned=share) for share in (0.0, 1.0))
+    example = stage.examples[row]
+    both = stage.checkpoint.prepare([example.instance, example.instance.turned()])
+    vectors = stage.checkpoint.encode_instances(both)
+    [description] = stage.checkpoint.encode_descriptions(stage.checkpoint.describe([stage.data.relations["P57"]]))
+    margin = torch.tensor((vectors[0] - vectors[1]) @ description / stage.recipe.temperature)
+    expected = plain.loss([row], random.Random(0)) + torch.nn.functional.softplus(-margin)
+    torch.testing.assert_close(stage.loss([row], random.Random(0)), expected, atol=1e-4, rtol=1e-4)
+
+
 def test_another_true_relation_does_not_count_against_a_pair(recall: RecallStage) -> None:
     first, second = of(recall.examples, "P26")[0], of(recall.examples, "P40")[0]
     recall.examples[first] = replace(recall.examples[first], also=frozenset({"P40", "P57"}))
@@ -129,7 +159,9 @@ def test_without_paraphrases_the_principal_wording_is_always_read(recall: Recall
     assert all(stage.described(["P26"], random.Random(seed)) == principal for seed in range(20))
 
 
-def test_validation_reads_related_pairs_only_and_no_more_than_the_recipe_allows(stage: Callable[..., Stage]) -> None:
+def test_validation_reads_related_pairs_only_and_no_more_than_the_recipe_allows(
+    stage: Fresh,
+) -> None:
     found = stage(RecallStage, valid_instances=20)
     examples = found.valid_examples()
     assert len(examples) == 20
@@ -137,7 +169,7 @@ def test_validation_reads_related_pairs_only_and_no_more_than_the_recipe_allows(
 
 
 @pytest.mark.parametrize("kind", [RecallStage, ClassifierStage, JointStage])
-def test_validation_gives_percentages_and_changes_no_weight(stage: Callable[..., Stage], kind: type[Stage]) -> None:
+def test_validation_gives_percentages_and_changes_no_weight(stage: Fresh, kind: type[EmmaStage]) -> None:
     found = stage(kind)
     before = flat(found.module)
     metrics = found.validate()

@@ -292,8 +292,9 @@ def test_a_joint_run_that_is_killed_goes_on_to_the_same_weights(
     assert_same(tmp_path / "killed", tmp_path / "whole")
 
 
-def test_the_weights_of_the_best_epoch_are_kept(
-    tiny_recipe: Make, tiny_training: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("keep", "kept"), [("best", 1), ("last", 3)])
+def test_the_weights_of_the_best_or_the_last_epoch_are_kept(
+    tiny_recipe: Make, tiny_training: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: str, kept: int
 ) -> None:
     seen: list[Tensor] = []
 
@@ -302,10 +303,10 @@ def test_the_weights_of_the_best_epoch_are_kept(
         return {"score": [10.0, 50.0, 50.0, 20.0][len(seen) - 1]}
 
     monkeypatch.setattr(RecallStage, "validate", validate)
-    recipe = tiny_recipe(training="recall", recall_epochs=4)
+    recipe = tiny_recipe(training="recall", recall_epochs=4, keep=keep)
     checkpoint = train_quietly(recipe, tiny_training(recipe), tmp_path)
-    assert [torch.equal(weights, flat(checkpoint.recall)) for weights in seen] == [False, True, False, False]
-    assert torch.equal(flat(load_checkpoint(tmp_path, "cpu").recall), seen[1])
+    assert [torch.equal(weights, flat(checkpoint.recall)) for weights in seen] == [i == kept for i in range(4)]
+    assert torch.equal(flat(load_checkpoint(tmp_path, "cpu").recall), seen[kept])
 
 
 def test_a_share_of_the_weights_at_the_start_is_mixed_into_the_kept_ones(
@@ -366,22 +367,6 @@ def test_training_without_warm_up_and_with_more_of_it_than_steps_runs(
         folder = tmp_path / str(warmup)
         train_quietly(recipe, tiny_training(recipe), folder)
         assert saved_weights(folder)
-
-
-def test_the_learning_rate_rises_and_then_falls_to_nothing() -> None:
-    rates = [module._warm_up_and_decay(step, 4, 20) for step in range(21)]
-    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
-    assert rates[4:] == sorted(rates[4:], reverse=True)
-    assert rates[20] == 0.0
-
-
-def test_biases_norms_and_pools_do_not_decay(tiny_checkpoint: Checkpoint) -> None:
-    decaying, others = module._parameter_groups(tiny_checkpoint.recall, 0.5)
-    assert (decaying["weight_decay"], others["weight_decay"]) == (0.5, 0.0)
-    named = {id(p): name for name, p in tiny_checkpoint.recall.named_parameters()}
-    plain = {named[id(p)] for p in others["params"]}
-    assert {"head_pool.weight", "tail_pool.weight"} <= plain
-    assert plain == {name for name in named.values() if "Norm" in name or "bias" in name or "pool" in name}
 
 
 @pytest.fixture(scope="module")
