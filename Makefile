@@ -31,7 +31,7 @@ lint: $(DEV) ## ruff, mypy, and the linters of the packaging files
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/python .ci/check_kustomize.py k8s
 	$(BIN)/kubernetes-validate --strict $(OBJECTS)
-	$(BIN)/shellcheck .ci/run
+	$(BIN)/shellcheck .ci/run benchmarks/*.sh
 
 format: $(DEV) ## format the code and fix what can be fixed
 	$(BIN)/ruff check --fix
@@ -56,5 +56,5 @@ $(SERVE): pyproject.toml constraints.txt | .venv/bin/pip
 	@touch $@
 
 $(DEV): pyproject.toml constraints.txt | .venv/bin/pip
-	$(PIP_INSTALL) --editable ".[cpu,train,dev]"
+	$(PIP_INSTALL) --editable ".[cpu,train,bench,dev]"
 	@touch $@ $(SERVE)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import service
+from models.bench import commands as bench
 from models.job import commands as offline
 from service.cli import extract, relations, serve
 
@@ -37,5 +38,6 @@ app.command()(extract.extract)
 app.add_typer(relations.app, name="relations")
 for command in (offline.train, offline.evaluate, offline.export, offline.index, offline.build):
     app.command(rich_help_panel="Offline job")(command)
+app.add_typer(bench.app, name="bench", rich_help_panel="Offline job")
 
 __all__ = ["app"]

@@ -1,0 +1,75 @@
+"""The methods that are compared, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.baselines.emma import Emma
+from models.baselines.encoding_strategies import EncodingStrategy, Hybrid
+from models.baselines.finecl import FineCl
+from models.baselines.method import Method
+from models.baselines.prompt_match import PromptMatch
+from models.baselines.re_matching import ReMatching
+from models.baselines.zs_bert import ZsBert
+from models.job.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A method as it is compared.
+
+    Attributes:
+        title: its name in tables.
+        make: a recipe to the method.
+        settings: what differs from the recipe that is common to all.
+        extra: trains on the other public sets besides.
+        catalogue: trains with this project's own wordings besides the published descriptions, and is tested with both.
+    """
+
+    title: str
+    make: Callable[[Recipe], Method]
+    settings: dict[str, Any] = field(default_factory=dict)
+    extra: bool = False
+    catalogue: bool = False
+
+
+_PLAIN = {"recall_start_share": 0.0, "paraphrases": False}
+# The inputs of the published classifier are detached from recall, which makes joint training two trainings in one
+# loop; apart, both have the budget that all methods have.
+_PUBLISHED = {
+    **_PLAIN,
+    "contrast": "instances",
+    "head": "concatenated",
+    "candidates": 2,
+    "neighbours": 1,
+    "withheld": 0.0,
+    "reversed": 0.0,
+    "unrelated": 0.0,
+    "classifier_start": "encoder",
+}
+
+METHODS: dict[str, Entry] = {
+    "emma": Entry("EMMA as built", Emma, extra=True, catalogue=True),
+    "emma-fewer-data": Entry("EMMA as built, without further sets", Emma, catalogue=True),
+    "emma-published": Entry("EMMA as published", Emma, _PUBLISHED),
+    "emma-published-joint": Entry("EMMA as published, trained jointly", Emma, {**_PUBLISHED, "training": "joint"}),
+    "emma-published-no-virtual": Entry(
+        "EMMA as published, without virtual entities", Emma, {**_PUBLISHED, "virtual_entities": False}
+    ),
+    "emma-joint": Entry("EMMA as built, trained jointly", Emma, {"training": "joint"}, extra=True, catalogue=True),
+    "emma-no-virtual": Entry(
+        "EMMA as built, without virtual entities", Emma, {"virtual_entities": False}, extra=True, catalogue=True
+    ),
+    "re-matching": Entry("RE-Matching (template)", ReMatching, _PLAIN),
+    "re-matching-synonyms": Entry("RE-Matching (synonyms)", lambda recipe: ReMatching(recipe, "synonyms"), _PLAIN),
+    "re-matching-keyword": Entry("RE-Matching (keyword)", lambda recipe: ReMatching(recipe, "keyword"), _PLAIN),
+    "zs-bert": Entry("ZS-BERT", ZsBert, _PLAIN),
+    "prompt-match": Entry("PromptMatch", PromptMatch, _PLAIN),
+    "encoding-ht": Entry("[H,T]", lambda recipe: EncodingStrategy(recipe, "ht"), _PLAIN),
+    "encoding-mask": Entry("[MASK]", lambda recipe: EncodingStrategy(recipe, "mask"), _PLAIN),
+    "encoding-ht-mask": Entry("[H,T,Mask]", lambda recipe: EncodingStrategy(recipe, "ht-mask"), _PLAIN),
+    "encoding-hybrid": Entry("[H,T]+Mask", Hybrid, _PLAIN),
+    "finecl": Entry("FineCL, then EMMA's recall", FineCl, _PLAIN),
+}
