@@ -38,12 +38,19 @@ def zero_shot(
     test_per_relation: Annotated[
         int, typer.Option("--test-per-relation", min=0, help="Most test instances of a relation; 0 takes all.")
     ] = 0,
+    trained_for: Annotated[
+        str | None,
+        typer.Option(
+            "--trained-for", help="Split with more unseen relations, those of each --split among them, to train for."
+        ),
+    ] = None,
     k: Annotated[list[int] | None, typer.Option("--k", min=2, help="Candidates that are read; repeatable.")] = None,
     **given: Any,
 ) -> None:
     """Train methods on splits and test them on relations that they never saw.
 
-    A cell that is there already is not run again; a killed one goes on where it was.
+    A cell that is there already is not run again; a killed one goes on where it was. With --trained-for, one
+    training serves several splits.
     """
     with reported_errors():
         from models.bench.methods import METHODS
@@ -55,7 +62,7 @@ def zero_shot(
             fail(f"--method {', '.join(unknown)}: choose among {', '.join(METHODS)}, or all")
         recipe = Recipe(**given)
         places = {str(data): "DATA", str(cells): "CELLS", str(runs): "RUNS", recipe.encoder: "ENCODER"}
-        grid = Grid(data, cells, runs, recipe, test_per_relation, tuple(k or (2, 3, 5)), _typed(places))
+        grid = Grid(data, cells, runs, recipe, test_per_relation, tuple(k or (2, 3, 5)), _typed(places), trained_for)
         wanted = [(x, name) for name in names for x in split]
         for number, (part, name) in enumerate(wanted, start=1):
             console.print(f"[bold]{number}/{len(wanted)}[/] {name} on {part}")

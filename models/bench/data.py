@@ -61,7 +61,14 @@ class SplitData:
 
 
 def read_split_data(
-    data: Path, name: str, recipe: Recipe, *, extra: bool, catalogue: bool, test_per_relation: int
+    data: Path,
+    name: str,
+    recipe: Recipe,
+    *,
+    extra: bool,
+    catalogue: bool,
+    test_per_relation: int,
+    trained_for: str | None = None,
 ) -> SplitData:
     """Read a split and its data.
 
@@ -72,12 +79,15 @@ def read_split_data(
         extra: train on the other public sets besides.
         catalogue: train with this project's own wordings besides the published descriptions.
         test_per_relation: most test instances of a relation, drawn at random; 0 takes all.
+        trained_for: a split of the same data set that leaves all of this one's tested relations unseen, and more:
+            its training data are taken, so that one training serves both. By default, this split.
 
     Raises:
-        DataError: a file is missing or cannot be used.
+        DataError: a file is missing or cannot be used, or `trained_for` trains on a relation that is tested.
     """
     dataset, unseen, seed = _parsed(name)
     split = read_split(data / "splits" / f"{name}.json")
+    wider = _wider(data, name, split, trained_for) if trained_for else split
     published = read_published(data / "descriptions" / f"{dataset}_emma_rematching_alignre.json")
     ours = read_relations(CATALOGUE)
     own = [read_examples(data / file, flagged=FIRST_EDGE)[0] for file in FILES[dataset]]
@@ -96,7 +106,7 @@ def read_split_data(
             for file in files
         ],
         relations,
-        split=_with_inverses(split, ours) if extra else split,
+        split=_with_inverses(wider, ours) if extra else wider,
         valid_fraction=recipe.valid_fraction,
         seed=recipe.seed,
     )
@@ -112,6 +122,19 @@ def read_split_data(
         _missing(dataset, own, split),
         files,
     )
+
+
+def _wider(data: Path, name: str, split: Split, trained_for: str) -> Split:
+    if _parsed(trained_for)[0] != _parsed(name)[0]:
+        raise DataError(f"{trained_for} is of another data set than {name}: its training data cannot be taken")
+    wider = read_split(data / "splits" / f"{trained_for}.json")
+    seen = split.test - wider.test
+    if seen:
+        raise DataError(
+            f"{name} cannot be tested with what was trained for {trained_for}, which leaves {', '.join(sorted(seen))} "
+            f"not unseen: give a split whose test relations have all of {name}'s among them"
+        )
+    return wider
 
 
 def read_published(path: Path) -> dict[str, Relation]:

@@ -124,6 +124,8 @@ def _split(cells: Sequence[Cell], split: str) -> list[str]:
     for cell in chosen:
         seen = cell["trained_on"]
         trained = f"{seen['instances']:,} of {seen['relations']}"
+        if seen["for"] != split:
+            trained += f", for {seen['for']}"
         for row in (x for x in cell["rows"] if "paper" in x):
             paper = " | ".join(f"{row['paper'][x]:.2f}" for x in ("precision", "recall", "f1"))
             lines.append(

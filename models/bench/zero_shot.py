@@ -42,6 +42,7 @@ class Grid:
         test_per_relation: most test instances of a relation; 0 takes all.
         ks: numbers of candidates that are read.
         command: as it was typed, for the record.
+        trained_for: a split whose training serves all that are run; by default, each is trained for itself.
     """
 
     data: Path
@@ -51,6 +52,7 @@ class Grid:
     test_per_relation: int
     ks: tuple[int, ...]
     command: str
+    trained_for: str | None = None
 
     def file(self, split: str, method: str) -> Path:
         """Where a cell's result is."""
@@ -68,6 +70,7 @@ class Grid:
             found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
             return found
         entry = METHODS[method]
+        trained_for = self.trained_for or split
         recipe = self.recipe.model_copy(update=entry.settings)
         recipe = Recipe.model_validate(recipe.model_dump())
         data = read_split_data(
@@ -77,10 +80,11 @@ class Grid:
             extra=entry.extra,
             catalogue=entry.catalogue,
             test_per_relation=self.test_per_relation,
+            trained_for=self.trained_for,
         )
         built = entry.make(recipe)
         start = time.process_time()
-        history = built.train(data.training, self.runs / f"{split}.{method}", progress)
+        history = built.train(data.training, self.runs / f"{trained_for}.{method}", progress)
         trained = time.process_time() - start
         sets = ["published", "catalogue"] if entry.catalogue else ["published"]
         cell = {
@@ -92,6 +96,7 @@ class Grid:
             "title": entry.title,
             "test": {"instances": len(data.test), "per_relation": self.test_per_relation, "missing": data.missing},
             "trained_on": {
+                "for": trained_for,
                 "files": data.files,
                 "instances": len(data.training.train),
                 "relations": len(data.training.train_relations),

@@ -77,6 +77,30 @@ def test_further_sets_do_not_show_a_tested_relation_the_other_way_round(read: Re
     assert "P108" in trained_relations(found)
 
 
+@pytest.fixture(scope="module")
+def narrower(public_data: Path) -> str:
+    """Tests one of the three relations that `fewrel_m3_seed1` leaves unseen."""
+    split = {"train": ["P19", "P26", "P40", "P57"], "valid": ["P69"], "test": ["P50"]}
+    (public_data / "splits" / "fewrel_m1_seed8.json").write_text(json.dumps(split))
+    return "fewrel_m1_seed8"
+
+
+def test_what_was_trained_for_more_unseen_relations_serves_fewer(read: Read, narrower: str) -> None:
+    found, wider = read(narrower, trained_for="fewrel_m3_seed1"), read()
+    assert {x.relation for x in found.test} == {"P50"}
+    assert found.training == wider.training
+
+
+def test_training_that_saw_a_tested_relation_is_refused(read: Read, narrower: str) -> None:
+    with pytest.raises(DataError, match="which leaves P19, P495 not unseen: give a split"):
+        read(trained_for=narrower)
+
+
+def test_training_for_another_data_set_is_refused(read: Read) -> None:
+    with pytest.raises(DataError, match="wikizsl_m3_seed1 is of another data set than fewrel_m3_seed1"):
+        read(trained_for="wikizsl_m3_seed1")
+
+
 def test_the_training_set_is_capped_by_relation_and_file(read: Read) -> None:
     found = read(per_relation=5)
     assert max(Counter(x.relation for x in found.training.train).values()) == 5

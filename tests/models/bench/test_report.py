@@ -29,7 +29,7 @@ def cell(split: str, method: str, title: str, rows: list[dict[str, Any]]) -> dic
         "method": method,
         "title": title,
         "test": {"instances": 8, "per_relation": 4, "missing": "1 relations are not whole, 3 instances less"},
-        "trained_on": {"files": ["fewrel.jsonl.gz"], "instances": 1200, "relations": 60},
+        "trained_on": {"for": split, "files": ["fewrel.jsonl.gz"], "instances": 1200, "relations": 60},
         "rows": rows
         + [{"descriptions": x, "variant": "recall@k", "recall_at": ranks} for x in sorted(described, reverse=True)],
         "history": [],
@@ -130,6 +130,15 @@ def test_every_row_of_a_split_is_in_its_table(cells: Path, tmp_path: Path) -> No
     found = text(cells, tmp_path)
     assert "| ZS-BERT | 1,200 of 60 | published |  |  | 41.25 | 41.25 | 41.25 | 41.25 | 0.50 | 2.0 |" in found
     assert "| EMMA as built | 1,200 of 60 | catalogue | recall + classifier | 2 | 76.00 |" in found
+
+
+def test_a_training_for_another_split_is_told(tmp_path: Path) -> None:
+    found = cell("fewrel_m5_seed42", "zs-bert", "ZS-BERT", [row("published", "", None, 40.0)])
+    found["trained_on"]["for"] = "fewrel_m15_seed42"
+    folder = tmp_path / "cells"
+    folder.mkdir()
+    (folder / "cell.json").write_text(json.dumps(found))
+    assert "| ZS-BERT | 1,200 of 60, for fewrel_m15_seed42 | published |" in text(folder, tmp_path)
 
 
 def test_recall_at_k_is_told(cells: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,18 @@ def test_a_cell_tells_what_it_was_trained_and_tested_on(cell: dict[str, Any]) ->
     assert cell["trained_on"]["relations"] == 9
     assert len(cell["trained_on"]["files"]) == 6
     assert {row["stage"] for row in cell["history"]} == {"recall", "classifier"}
+
+
+def test_one_training_serves_a_split_with_fewer_unseen_relations(
+    grid: Grid, cell: dict[str, Any], public_data: Path
+) -> None:
+    narrower = {"train": ["P19", "P26"], "valid": ["P69"], "test": ["P50", "P495"]}
+    (public_data / "splits" / "fewrel_m2_seed1.json").write_text(json.dumps(narrower))
+    with quiet() as progress:
+        found = replace(grid, trained_for=SPLIT).run("fewrel_m2_seed1", "emma", progress)
+    assert found["trained_on"] == cell["trained_on"] | {"for": SPLIT}
+    assert found["history"] == cell["history"]
+    assert set(found["rows"][0]["answers"]) == {"P50", "P495"}
 
 
 def test_a_cell_names_no_place_of_the_machine(grid: Grid, cell: dict[str, Any]) -> None:
