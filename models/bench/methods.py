@@ -67,9 +67,10 @@ METHODS: dict[str, Entry] = {
     "re-matching-keyword": Entry("RE-Matching (keyword)", lambda recipe: ReMatching(recipe, "keyword"), _PLAIN),
     "zs-bert": Entry("ZS-BERT", ZsBert, _PLAIN),
     "prompt-match": Entry("PromptMatch", PromptMatch, _PLAIN),
-    "encoding-ht": Entry("[H,T]", lambda recipe: EncodingStrategy(recipe, "ht"), _PLAIN),
-    "encoding-mask": Entry("[MASK]", lambda recipe: EncodingStrategy(recipe, "mask"), _PLAIN),
-    "encoding-ht-mask": Entry("[H,T,Mask]", lambda recipe: EncodingStrategy(recipe, "ht-mask"), _PLAIN),
-    "encoding-hybrid": Entry("[H,T]+Mask", Hybrid, _PLAIN),
+    # Pre-trained first where the training data have enough pairs of sentences about the same entities.
+    "encoding-ht": Entry("[H,T]", lambda recipe: EncodingStrategy(recipe, "ht", pretrain=True), _PLAIN),
+    "encoding-mask": Entry("[MASK]", lambda recipe: EncodingStrategy(recipe, "mask", pretrain=True), _PLAIN),
+    "encoding-ht-mask": Entry("[H,T,Mask]", lambda recipe: EncodingStrategy(recipe, "ht-mask", pretrain=True), _PLAIN),
+    "encoding-hybrid": Entry("[H,T]+Mask", lambda recipe: Hybrid(recipe, pretrain=True), _PLAIN),
     "finecl": Entry("FineCL, then EMMA's recall", FineCl, _PLAIN),
 }

@@ -141,6 +141,25 @@ def test_a_training_for_another_split_is_told(tmp_path: Path) -> None:
     assert "| ZS-BERT | 1,200 of 60, for fewrel_m15_seed42 | published |" in text(folder, tmp_path)
 
 
+def test_what_each_method_was_trained_on_is_told(cells: Path, tmp_path: Path) -> None:
+    assert "Trained on fewrel.jsonl.gz: EMMA as built; ZS-BERT." in text(cells, tmp_path)
+
+
+def test_a_pre_training_that_was_left_out_is_told(tmp_path: Path) -> None:
+    found = cell("fewrel_m15_seed42", "encoding-mask", "[MASK]", [row("published", "", None, 40.0)])
+    found["history"] = [{"stage": "pairs-mask", "epoch": 0, "left_out": "5 pairs, 128 are needed"}]
+    folder = tmp_path / "cells"
+    folder.mkdir()
+    (folder / "cell.json").write_text(json.dumps(found))
+    assert "[MASK] has no pre-training: 5 pairs, 128 are needed." in text(folder, tmp_path)
+
+
+def test_the_classifiers_part_of_f1_is_told(cells: Path, tmp_path: Path) -> None:
+    found = text(cells, tmp_path)
+    assert "| fewrel_m15_seed42 | EMMA as built | catalogue | 5 | 77.50 | 75.00 | +2.50 |" in found
+    assert "| ZS-BERT | published | 5" not in found
+
+
 def test_recall_at_k_is_told(cells: Path, tmp_path: Path) -> None:
     assert "| EMMA as built | catalogue | 91.0 | 92.0 | 93.0 | 95.0 | 100.0 |" in text(cells, tmp_path)
 
