@@ -35,9 +35,11 @@ cells "${published[@]}" "${m15[@]}" --method zs-bert --method prompt-match \
   --method re-matching-synonyms --method re-matching-keyword \
   --method emma-published-no-virtual --method emma-published-joint
 
-cells "${built[@]}" "${m15[@]}" --split fewrel_m15_seedori --split fewrel_m15_seed40 --split wikizsl_m15_seed41 \
-  --method emma
+cells "${built[@]}" "${m15[@]}" --split wikizsl_m15_seed41 --method emma
 cells "${built[@]}" "${nested[@]}" --method emma
+# One training for two splits, with the 29 relations unseen that one of them tests.
+both=(fewrel_m15_seedori fewrel_m15_seed40)
+cells "${built[@]}" "${both[@]/#/--split=}" "${both[@]/#/--trained-for=}" --method emma
 cells "${built[@]}" "${m15[@]}" --method emma-fewer-data --method emma-no-virtual --method emma-joint
 
 "$emma" bench report --cells benchmarks/zero_shot --output benchmarks/zero_shot.md

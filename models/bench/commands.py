@@ -39,10 +39,8 @@ def zero_shot(
         int, typer.Option("--test-per-relation", min=0, help="Most test instances of a relation; 0 takes all.")
     ] = 0,
     trained_for: Annotated[
-        str | None,
-        typer.Option(
-            "--trained-for", help="Split with more unseen relations, those of each --split among them, to train for."
-        ),
+        list[str] | None,
+        typer.Option("--trained-for", help="Train once, with all relations unseen that this split tests; repeatable."),
     ] = None,
     k: Annotated[list[int] | None, typer.Option("--k", min=2, help="Candidates that are read; repeatable.")] = None,
     **given: Any,
@@ -62,7 +60,16 @@ def zero_shot(
             fail(f"--method {', '.join(unknown)}: choose among {', '.join(METHODS)}, or all")
         recipe = Recipe(**given)
         places = {str(data): "DATA", str(cells): "CELLS", str(runs): "RUNS", recipe.encoder: "ENCODER"}
-        grid = Grid(data, cells, runs, recipe, test_per_relation, tuple(k or (2, 3, 5)), _typed(places), trained_for)
+        grid = Grid(
+            data,
+            cells,
+            runs,
+            recipe,
+            test_per_relation,
+            tuple(k or (2, 3, 5)),
+            _typed(places),
+            tuple(trained_for or ()),
+        )
         wanted = [(x, name) for name in names for x in split]
         for number, (part, name) in enumerate(wanted, start=1):
             console.print(f"[bold]{number}/{len(wanted)}[/] {name} on {part}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def read_split_data(
     extra: bool,
     catalogue: bool,
     test_per_relation: int,
-    trained_for: str | None = None,
+    trained_for: Sequence[str] = (),
 ) -> SplitData:
     """Read a split and its data.
 
@@ -79,8 +79,8 @@ def read_split_data(
         extra: train on the other public sets besides.
         catalogue: train with this project's own wordings besides the published descriptions.
         test_per_relation: most test instances of a relation, drawn at random; 0 takes all.
-        trained_for: a split of the same data set that leaves all of this one's tested relations unseen, and more:
-            its training data are taken, so that one training serves both. By default, this split.
+        trained_for: splits of the same data set that together leave all of this one's tested relations unseen: what
+            none of them leaves unseen is trained on, so that one training serves them all. By default, this split.
 
     Raises:
         DataError: a file is missing or cannot be used, or `trained_for` trains on a relation that is tested.
@@ -124,17 +124,20 @@ def read_split_data(
     )
 
 
-def _wider(data: Path, name: str, split: Split, trained_for: str) -> Split:
-    if _parsed(trained_for)[0] != _parsed(name)[0]:
-        raise DataError(f"{trained_for} is of another data set than {name}: its training data cannot be taken")
-    wider = read_split(data / "splits" / f"{trained_for}.json")
-    seen = split.test - wider.test
+def _wider(data: Path, name: str, split: Split, trained_for: Sequence[str]) -> Split:
+    others = [x for x in trained_for if _parsed(x)[0] != _parsed(name)[0]]
+    if others:
+        raise DataError(f"{others[0]} is of another data set than {name}: its training data cannot be taken")
+    splits = [read_split(data / "splits" / f"{x}.json") for x in trained_for]
+    test = frozenset[str]().union(*(x.test for x in splits))
+    seen = split.test - test
     if seen:
         raise DataError(
-            f"{name} cannot be tested with what was trained for {trained_for}, which leaves {', '.join(sorted(seen))} "
-            f"not unseen: give a split whose test relations have all of {name}'s among them"
+            f"{name} cannot be tested with what was trained for {', '.join(trained_for)}, which leaves "
+            f"{', '.join(sorted(seen))} not unseen: give a split whose test relations have all of {name}'s among them"
         )
-    return wider
+    valid = frozenset[str]().union(*(x.valid for x in splits)) - test
+    return Split(frozenset.intersection(*(x.train for x in splits)), valid, test)
 
 
 def read_published(path: Path) -> dict[str, Relation]:

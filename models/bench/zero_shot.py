@@ -42,7 +42,8 @@ class Grid:
         test_per_relation: most test instances of a relation; 0 takes all.
         ks: numbers of candidates that are read.
         command: as it was typed, for the record.
-        trained_for: a split whose training serves all that are run; by default, each is trained for itself.
+        trained_for: splits that one training serves, with all their tested relations unseen; by default, each split
+            is trained for by itself.
     """
 
     data: Path
@@ -52,7 +53,7 @@ class Grid:
     test_per_relation: int
     ks: tuple[int, ...]
     command: str
-    trained_for: str | None = None
+    trained_for: tuple[str, ...] = ()
 
     def file(self, split: str, method: str) -> Path:
         """Where a cell's result is."""
@@ -70,7 +71,7 @@ class Grid:
             found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
             return found
         entry = METHODS[method]
-        trained_for = self.trained_for or split
+        trained_for = "+".join(self.trained_for or (split,))
         recipe = self.recipe.model_copy(update=entry.settings)
         recipe = Recipe.model_validate(recipe.model_dump())
         data = read_split_data(

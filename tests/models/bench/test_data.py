@@ -86,19 +86,28 @@ def narrower(public_data: Path) -> str:
 
 
 def test_what_was_trained_for_more_unseen_relations_serves_fewer(read: Read, narrower: str) -> None:
-    found, wider = read(narrower, trained_for="fewrel_m3_seed1"), read()
+    found, wider = read(narrower, trained_for=["fewrel_m3_seed1"]), read()
     assert {x.relation for x in found.test} == {"P50"}
     assert found.training == wider.training
 
 
+def test_one_training_leaves_unseen_what_any_of_its_splits_tests(read: Read, public_data: Path) -> None:
+    split = {"train": ["P19", "P26", "P40", "P69"], "valid": ["P57"], "test": ["P22"]}
+    (public_data / "splits" / "fewrel_m1_seed7.json").write_text(json.dumps(split))
+    found = read(trained_for=["fewrel_m3_seed1", "fewrel_m1_seed7"])
+    assert {x.relation for x in found.test} == set(TESTED)
+    assert not {x.relation for x in found.training.train} & {*TESTED, "P22", "P57", "P69", "P17"}
+    assert {x.relation for x in found.training.valid} == {"P69", "P17", "P57"}
+
+
 def test_training_that_saw_a_tested_relation_is_refused(read: Read, narrower: str) -> None:
     with pytest.raises(DataError, match="which leaves P19, P495 not unseen: give a split"):
-        read(trained_for=narrower)
+        read(trained_for=[narrower])
 
 
 def test_training_for_another_data_set_is_refused(read: Read) -> None:
     with pytest.raises(DataError, match="wikizsl_m3_seed1 is of another data set than fewrel_m3_seed1"):
-        read(trained_for="wikizsl_m3_seed1")
+        read(trained_for=["wikizsl_m3_seed1"])
 
 
 def test_the_training_set_is_capped_by_relation_and_file(read: Read) -> None:

@@ -81,7 +81,7 @@ def test_one_training_serves_a_split_with_fewer_unseen_relations(
     narrower = {"train": ["P19", "P26"], "valid": ["P69"], "test": ["P50", "P495"]}
     (public_data / "splits" / "fewrel_m2_seed1.json").write_text(json.dumps(narrower))
     with quiet() as progress:
-        found = replace(grid, trained_for=SPLIT).run("fewrel_m2_seed1", "emma", progress)
+        found = replace(grid, trained_for=(SPLIT,)).run("fewrel_m2_seed1", "emma", progress)
     assert found["trained_on"] == cell["trained_on"] | {"for": SPLIT}
     assert found["history"] == cell["history"]
     assert set(found["rows"][0]["answers"]) == {"P50", "P495"}
