@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
@@ -28,6 +28,24 @@ from models.text import DescriptionInput, Instance, InstanceInput, Span
 def quiet() -> Progress:
     """A progress display that nobody sees."""
     return Progress(console=Console(file=io.StringIO()))
+
+
+class Killed(BaseException):
+    """What no code that is killed can catch."""
+
+
+class Deadly(Progress):
+    """A display that kills the run after some steps."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(console=quiet().console)
+        self.left = steps
+
+    def update(self, task_id: TaskID, *args: Any, **kwargs: Any) -> None:
+        super().update(task_id, *args, **kwargs)
+        self.left -= 1
+        if not self.left:
+            raise Killed
 
 
 def train_quietly(recipe: Recipe, data: TrainingData, output: Path) -> Checkpoint:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rich.progress import Progress, TaskID
 
 from models.baselines.method import StagedMethod
 from models.chunks import Vectors
@@ -18,25 +17,7 @@ from models.job.dataset import TrainingData
 from models.job.recipe import Recipe
 from models.relation import Relation
 from models.text import Instance
-from tests.models.support import quiet
-
-
-class Killed(BaseException):
-    """What no code that is killed can catch."""
-
-
-class Deadly(Progress):
-    """A display that kills the run after some steps."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__(console=quiet().console)
-        self.left = steps
-
-    def update(self, task_id: TaskID, *args: Any, **kwargs: Any) -> None:
-        super().update(task_id, *args, **kwargs)
-        self.left -= 1
-        if not self.left:
-            raise Killed
+from tests.models.support import Deadly, Killed, quiet
 
 
 def train_alone(method: StagedMethod, data: TrainingData, folder: Path) -> list[dict[str, Any]]:

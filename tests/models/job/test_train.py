@@ -22,7 +22,7 @@ from models.job.recipe import Recipe
 from models.job.scoring import score
 from models.job.stages import RecallStage
 from models.job.train import train
-from tests.models.support import differing, flat, quiet, saved_weights, train_quietly
+from tests.models.support import Deadly, Killed, differing, flat, quiet, saved_weights, train_quietly
 
 Make = Callable[..., Recipe]
 Data = Callable[..., TrainingData]
@@ -45,24 +45,6 @@ def uninterrupted(brief: Recipe, data: TrainingData, tmp_path_factory: pytest.Te
     folder = tmp_path_factory.mktemp("uninterrupted")
     train_quietly(brief, data, folder)
     return folder
-
-
-class Killed(BaseException):
-    """What no code that is killed can catch."""
-
-
-class Deadly(Progress):
-    """A display that kills the run after some steps."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__(console=quiet().console)
-        self.left = steps
-
-    def update(self, task_id: TaskID, *args: Any, **kwargs: Any) -> None:
-        super().update(task_id, *args, **kwargs)
-        self.left -= 1
-        if not self.left:
-            raise Killed
 
 
 class Counting(Progress):
