@@ -28,9 +28,26 @@ def relation_vectors(encoder: DescriptionEncoder, relations: Sequence[Relation])
 
     What one wording happens to stress is averaged out, at no cost for the search: a relation stays one vector.
     """
-    apart = [replace(x, description=text, paraphrases=()) for x in relations for text in x.wordings()]
+    apart = [x for relation in relations for x in worded_apart(relation)]
     vectors = encoder.encode_descriptions(encoder.describe(apart))
-    sizes = [len(x.wordings()) for x in relations]
+    return mean_directions(vectors, [len(x.wordings()) for x in relations])
+
+
+def worded_apart(relation: Relation) -> list[Relation]:
+    """The relation once for each of its wordings, as if it had no other."""
+    return [replace(relation, description=text, paraphrases=()) for text in relation.wordings()]
+
+
+def mean_directions(vectors: Vectors, sizes: Sequence[int]) -> Vectors:
+    """Of each group of neighbouring rows, the direction of their sum.
+
+    Args:
+        vectors: unit vectors (rows, dimension).
+        sizes: rows of each group, at least one; their sum is the number of rows.
+
+    Returns:
+        (groups, dimension), unit norm.
+    """
     sums = np.add.reduceat(vectors, np.cumsum([0, *sizes[:-1]]), axis=0)
     means: Vectors = sums / np.linalg.norm(sums, axis=1, keepdims=True)
     return means

@@ -62,14 +62,16 @@ class RelationClient:
             if cursor is None:
                 return
 
-    def add(self, name: str, description: str, relation_id: str | None = None) -> str:
+    def add(self, name: str, description: str, relation_id: str | None = None, paraphrases: Sequence[str] = ()) -> str:
         """Register a relation; its id. Raises as `pages`."""
-        body = {"name": name, "description": description} | ({"id": relation_id} if relation_id else {})
+        body = _body(Relation("", name, description, tuple(paraphrases)))
+        if relation_id:
+            body["id"] = relation_id
         return str(self._send("POST", "/relations", json=body).json()["id"])
 
     def add_all(self, relations: Sequence[Relation]) -> int:
         """Register relations, all or none; how many are new. Raises as `pages`."""
-        body = {"items": [_body(relation) for relation in relations]}
+        body = {"items": [{"id": relation.id, **_body(relation)} for relation in relations]}
         return int(self._send("POST", "/relations/batch", json=body).json()["created"])
 
     def replace(self, relation: Relation) -> bool:
@@ -82,8 +84,8 @@ class RelationClient:
             RefusedError: the service answered with an error.
             UnreachableError: no answer came.
         """
-        body = {"name": relation.name, "description": relation.description}
-        return self._send("PUT", f"/relations/{quote(relation.id, safe='')}", json=body).status_code == 201
+        path = f"/relations/{quote(relation.id, safe='')}"
+        return self._send("PUT", path, json=_body(relation)).status_code == 201
 
     def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
         try:
@@ -102,5 +104,6 @@ class RelationClient:
         raise RefusedError(response.status_code, message)
 
 
-def _body(relation: Relation) -> dict[str, str]:
-    return {"id": relation.id, "name": relation.name, "description": relation.description}
+def _body(relation: Relation) -> dict[str, Any]:
+    body: dict[str, Any] = {"name": relation.name, "description": relation.description}
+    return body | ({"paraphrases": list(relation.paraphrases)} if relation.paraphrases else {})

@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, TypeVar, cast
 
 import numpy as np
 from anyio import to_thread
 
 from models.relation import Relation
-from models.text import DescriptionInput
+from models.text import DescriptionInput, InputError
+from models.wordings import mean_directions, worded_apart
 from service.batching import Batcher, one_by_one
 from service.errors import InvalidError
 from service.extraction import Model, within
 from service.index import Entry, RelationIndex
-from service.registry import Draft, Page, Record, Registry, Written
+from service.registry import Draft, Page, Record, Registry, Vector, Written
 
 Value = TypeVar("Value")
 
@@ -55,24 +57,41 @@ def require_distinct(relations: Sequence[Relation]) -> None:
 
 def encode(model: Model, relations: Sequence[Relation]) -> list[Draft | Exception]:
     """Relations with their vectors, ready to be written; an `InputError` in place of one that is unreadable."""
-    described = one_by_one(model.describe, relations)
-    sound = [item for item in described if isinstance(item, DescriptionInput)]
-    vectors = iter(model.encode_descriptions(sound) if sound else ())
+    described = iter(one_by_one(model.describe, [x for relation in relations for x in worded_apart(relation)]))
+    read = [_all_read(list(islice(described, len(relation.wordings())))) for relation in relations]
+    sound = [inputs for inputs in read if not isinstance(inputs, Exception)]
+    vectors: Iterator[Vector] = iter(())
+    if sound:
+        flat = model.encode_descriptions([x for inputs in sound for x in inputs])
+        vectors = iter(mean_directions(flat, [len(inputs) for inputs in sound]))
     return [
-        item
-        if isinstance(item, Exception)
-        else Draft(relation.id, relation.name, relation.description, item.truncated, next(vectors))
-        for relation, item in zip(relations, described, strict=True)
+        inputs if isinstance(inputs, Exception) else _draft(relation, inputs, next(vectors))
+        for relation, inputs in zip(relations, read, strict=True)
     ]
 
 
 def catalogue(model: Model) -> list[Draft]:
     """The relations that come with the bundle, with the vectors that come with it."""
-    relations = model.bundle.relations()
+    vectors = model.bundle.vectors()
     return [
-        Draft(relation.id, relation.name, relation.description, item.truncated, vector)
-        for relation, item, vector in zip(relations, model.describe(relations), model.bundle.vectors(), strict=True)
+        _draft(relation, model.describe(worded_apart(relation)), vector)
+        for relation, vector in zip(model.bundle.relations(), vectors, strict=True)
     ]
+
+
+def _draft(relation: Relation, inputs: Sequence[DescriptionInput], vector: Vector) -> Draft:
+    truncated = any(x.truncated for x in inputs)
+    return Draft(relation.id, relation.name, relation.description, relation.paraphrases, truncated, vector)
+
+
+def _all_read(wordings: Sequence[DescriptionInput | Exception]) -> list[DescriptionInput] | Exception:
+    """The wordings, the description first, or the first one's fault, its field named."""
+    for position, item in enumerate(wordings):
+        if isinstance(item, InputError) and position:
+            return InputError(f"paraphrases.{position - 1}", item.message)
+        if isinstance(item, Exception):
+            return item
+    return [x for x in wordings if isinstance(x, DescriptionInput)]
 
 
 def entries(model: Model, relations: Sequence[Relation], version: int) -> list[Entry]:

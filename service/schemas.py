@@ -9,12 +9,14 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from models.relation import Relation
 from models.text import Instance
 from models.text import Span as TextSpan
 
 SENTENCE_CHARACTERS = 20_000
 NAME_CHARACTERS = 200
 DESCRIPTION_CHARACTERS = 5_000
+PARAPHRASES = 10
 BATCH_INSTANCES = 256
 BATCH_RELATIONS = 1_000
 PAGE_RELATIONS = 1_000
@@ -59,6 +61,15 @@ Description = Annotated[
         examples=["The head is a person who was born in the tail, a town, region or country."],
     ),
     AfterValidator(_readable),
+]
+Paraphrases = Annotated[
+    list[Description],
+    Field(
+        max_length=PARAPHRASES,
+        description="Further wordings of the description; recall looks for what all of them have in common.",
+        json_schema_extra={"uniqueItems": True},
+    ),
+    AfterValidator(_unique),
 ]
 RelationIds = Annotated[
     list[RelationId],
@@ -156,6 +167,11 @@ class RelationUpdate(Schema):
 
     name: Name
     description: Description
+    paraphrases: Paraphrases = []
+
+    def relation(self, relation_id: str) -> Relation:
+        """The relation as the model reads it."""
+        return Relation(relation_id, self.name, self.description, tuple(self.paraphrases))
 
 
 class RelationInput(RelationUpdate):
@@ -172,7 +188,8 @@ class RelationRecord(Schema):
     id: str
     name: str
     description: str
-    truncated: bool = Field(description="Whether the model reads only the beginning of the description.")
+    paraphrases: list[str]
+    truncated: bool = Field(description="Whether the model reads only the beginning of one of its wordings.")
     version: int = Field(description="Version of the registry since which the relation is as it is.")
     created_at: datetime
     updated_at: datetime
@@ -211,6 +228,7 @@ class Limits(Schema):
     sentence_characters: int = SENTENCE_CHARACTERS
     name_characters: int = NAME_CHARACTERS
     description_characters: int = DESCRIPTION_CHARACTERS
+    paraphrases: int = PARAPHRASES
     batch_instances: int = BATCH_INSTANCES
     batch_relations: int = BATCH_RELATIONS
     top_k: int = TOP_K

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -53,11 +53,14 @@ def add(
     relation_id: Annotated[
         str | None, typer.Option("--id", help="Its id; made from name and description if not given.")
     ] = None,
+    paraphrase: Annotated[
+        list[str] | None, typer.Option("--paraphrase", help="A further wording of the description; repeatable.")
+    ] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Register a relation with a running service."""
     with _client(url) as client:
-        typer.echo(client.add(name, description, relation_id))
+        typer.echo(client.add(name, description, relation_id, paraphrase or ()))
 
 
 @app.command("import")
@@ -99,7 +102,9 @@ def export(
         done = 0
         for relations, total in (first, *pages):
             for relation in relations:
-                row = {"id": relation.id, "name": relation.name, "description": relation.description}
+                row: dict[str, Any] = {"id": relation.id, "name": relation.name, "description": relation.description}
+                if relation.paraphrases:
+                    row["paraphrases"] = relation.paraphrases
                 target.write(json.dumps(row, ensure_ascii=False) + "\n")
             done += len(relations)
             advance(done, total)

@@ -32,7 +32,7 @@ def open_database(path: Path, busy_milliseconds: int = BUSY_MILLISECONDS) -> Eng
     event.listen(engine, "begin", _begin)
     try:
         with engine.begin() as connection:
-            _migrate(connection)
+            migrate(connection)
     except DatabaseError as error:
         engine.dispose()
         raise StartupError(
@@ -63,6 +63,15 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         raise RegistryUnavailableError(f"the registry cannot be used now: {error.orig}") from error
 
 
+def migrate(connection: Connection, revision: str = "head") -> None:
+    """Bring the tables to a revision of the schema, without a commit."""
+    config = Config()
+    config.set_main_option("script_location", "service.registry:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
 def _configure(busy_milliseconds: int) -> Any:
     def configure(connection: sqlite3.Connection, _: object) -> None:
         # The driver would begin transactions by itself, and only before some statements; `_begin` does it always.
@@ -80,11 +89,3 @@ def _configure(busy_milliseconds: int) -> Any:
 
 def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN")
-
-
-def _migrate(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", "service.registry:migrations")
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")

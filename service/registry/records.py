@@ -15,11 +15,18 @@ Vector = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A relation to be written: `truncated` says whether the model reads all of its description."""
+    """A relation to be written.
+
+    Attributes:
+        paraphrases: further wordings of the description.
+        truncated: whether the model reads only the beginning of one of the wordings.
+        vector: of all wordings together.
+    """
 
     id: str
     name: str
     description: str
+    paraphrases: tuple[str, ...]
     truncated: bool
     vector: Vector
 
@@ -31,6 +38,7 @@ class Record:
     id: str
     name: str
     description: str
+    paraphrases: tuple[str, ...]
     truncated: bool
     version: int
     created_at: datetime

@@ -23,6 +23,7 @@ CHUNK = 1_000
 
 _STORED = np.dtype("<f4")
 _RELATIONS = tables.relations
+_RELATION = [_RELATIONS.c[name] for name in ("id", "name", "description", "paraphrases")]
 _RECORD = [_RELATIONS.c[field.name] for field in fields(Record)]
 
 
@@ -85,7 +86,7 @@ class Registry:
             taken = [x.id for x in drafts if x.id in known and not _same(x, known[x.id])]
             if taken:
                 raise ConflictError(
-                    f"registered already with another name or description: {named(taken)}; "
+                    f"registered already with another name, description or paraphrases: {named(taken)}; "
                     "PUT /relations/{id} replaces a relation",
                     "id" if len(drafts) == 1 else "items",
                 )
@@ -158,7 +159,7 @@ class Registry:
         Raises:
             RegistryUnavailableError: the registry cannot be read.
         """
-        columns = [_RELATIONS.c[name] for name in ("id", "name", "description", "version", "deleted", "vector")]
+        columns = [*_RELATION, _RELATIONS.c.version, _RELATIONS.c.deleted, _RELATIONS.c.vector]
         wanted = select(*columns).where(_RELATIONS.c.version > since).order_by(_RELATIONS.c.version, _RELATIONS.c.id)
         with transaction(self._engine) as connection:
             version = connection.execute(select(tables.registry.c.version)).scalar_one()
@@ -169,7 +170,8 @@ class Registry:
                     yield row.version - 1, rows
                     rows = []
                 vector = None if row.deleted else np.frombuffer(row.vector, _STORED).astype(np.float32)
-                rows.append(Stored(Relation(row.id, row.name, row.description), row.version, vector))
+                relation = Relation(row.id, row.name, row.description, row.paraphrases)
+                rows.append(Stored(relation, row.version, vector))
             yield version, rows
 
     @contextmanager
@@ -209,8 +211,8 @@ def reindex(
         with transaction(engine) as connection:
             version = _bump(connection)
             connection.execute(update(tables.registry).values(fingerprint=fingerprint))
-            live = select(_RELATIONS.c.id, _RELATIONS.c.name, _RELATIONS.c.description).where(~_RELATIONS.c.deleted)
-            relations = [Relation(*row) for row in connection.execute(live.order_by(_RELATIONS.c.id))]
+            live = select(*_RELATION).where(~_RELATIONS.c.deleted).order_by(_RELATIONS.c.id)
+            relations = [Relation(*row) for row in connection.execute(live)]
             for start in range(0, len(relations), CHUNK):
                 drafts = encode(relations[start : start + CHUNK])
                 rows = [_row(draft, fingerprint, version) for draft in drafts]
@@ -245,7 +247,7 @@ def _live(connection: Connection, ids: Sequence[str]) -> dict[str, Record]:
 
 
 def _same(draft: Draft, record: Record) -> bool:
-    return (draft.name, draft.description) == (record.name, record.description)
+    return (draft.name, draft.description, draft.paraphrases) == (record.name, record.description, record.paraphrases)
 
 
 def _row(draft: Draft, fingerprint: str, version: int) -> dict[str, Any]:
@@ -253,6 +255,7 @@ def _row(draft: Draft, fingerprint: str, version: int) -> dict[str, Any]:
         "id": draft.id,
         "name": draft.name,
         "description": draft.description,
+        "paraphrases": draft.paraphrases,
         "truncated": draft.truncated,
         "vector": draft.vector.astype(_STORED).tobytes(),
         "fingerprint": fingerprint,
@@ -271,7 +274,10 @@ def _insert(
     # What these ids stood for until now: tombstones, or the relation that is replaced.
     connection.execute(delete(_RELATIONS).where(_RELATIONS.c.id.in_([draft.id for draft in drafts])))
     connection.execute(insert(_RELATIONS), rows)
-    return {x.id: Record(x.id, x.name, x.description, x.truncated, version, created_at or now, now) for x in drafts}
+    return {
+        x.id: Record(x.id, x.name, x.description, x.paraphrases, x.truncated, version, created_at or now, now)
+        for x in drafts
+    }
 
 
 def _no_relation(relation_id: str) -> str:

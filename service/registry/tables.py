@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    JSON,
     Boolean,
     CheckConstraint,
     Column,
@@ -36,6 +38,21 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+class Texts(TypeDecorator[tuple[str, ...]]):
+    """Several texts in one column."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> list[str] | None:
+        """To what the database keeps."""
+        return None if value is None else list(value)
+
+    def process_result_value(self, value: list[str] | None, dialect: Dialect) -> tuple[str, ...] | None:
+        """From what the database keeps."""
+        return None if value is None else tuple(value)
+
+
 metadata = MetaData()
 
 registry = Table(
@@ -53,6 +70,7 @@ relations = Table(
     Column("id", String(128), primary_key=True),
     Column("name", Text, nullable=False),
     Column("description", Text, nullable=False),
+    Column("paraphrases", Texts, nullable=False, server_default="[]"),
     Column("truncated", Boolean, nullable=False),
     # Little-endian float32; empty where the relation is deleted.
     Column("vector", LargeBinary, nullable=False),

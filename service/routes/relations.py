@@ -104,7 +104,7 @@ async def put_relation(
     state: Current,
 ) -> RelationRecord:
     """Register a relation under an id, or replace the one that has it."""
-    written = await state.registrar.replace(Relation(relation_id, body.name, body.description))
+    written = await state.registrar.replace(body.relation(relation_id))
     _mark(request, response, written.record, written.created)
     return _record(written.record)
 
@@ -121,7 +121,7 @@ async def delete_relation(relation_id: Key, state: Current) -> None:
 
 
 def _relation(body: RelationInput) -> Relation:
-    return Relation(body.id or derived_id(body.name, body.description), body.name, body.description)
+    return body.relation(body.id or derived_id(body.name, body.description))
 
 
 def _mark(request: Request, response: Response, record: Record, created: bool) -> None:
@@ -135,6 +135,7 @@ def _record(record: Record) -> RelationRecord:
         id=record.id,
         name=record.name,
         description=record.description,
+        paraphrases=list(record.paraphrases),
         truncated=record.truncated,
         version=record.version,
         created_at=record.created_at,

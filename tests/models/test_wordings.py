@@ -7,7 +7,7 @@ import pytest
 
 from models.job.checkpoint import Checkpoint
 from models.relation import Relation
-from models.wordings import relation_vectors
+from models.wordings import mean_directions, relation_vectors
 
 BORN = Relation("P19", "place of birth", "The head was born in the tail.", ("A native of the town .",))
 DIED = Relation("P20", "place of death", "The head died in the tail.")
@@ -23,6 +23,13 @@ def test_several_wordings_are_their_mean_direction(tiny_checkpoint: Checkpoint) 
     mean = tiny_checkpoint.encode_descriptions(tiny_checkpoint.describe(texts)).mean(axis=0)
     [found] = relation_vectors(tiny_checkpoint, [BORN])
     np.testing.assert_allclose(found, mean / np.linalg.norm(mean), atol=1e-5)
+
+
+def test_the_mean_is_that_of_each_groups_rows_alone() -> None:
+    vectors = np.eye(4, dtype=np.float32)[[0, 1, 2, 3, 3]]
+    np.testing.assert_allclose(
+        mean_directions(vectors, [2, 1, 2]), [[0.5**0.5] * 2 + [0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    )
 
 
 @pytest.mark.parametrize("relations", [[BORN, DIED], [DIED, BORN]])

@@ -38,6 +38,18 @@ def test_an_id_is_sent_only_when_it_is_given() -> None:
     assert bodies == [{"name": "a", "description": "b"}, {"name": "a", "description": "b", "id": "x"}]
 
 
+def test_paraphrases_are_sent_only_when_there_are_any() -> None:
+    bodies: list[object] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        bodies.append(json.loads(request.content))
+        return httpx.Response(201, json={"id": "made"})
+
+    client(answer).add("a", "b", paraphrases=["c"])
+    client(answer).replace(Relation("x", "a", "b"))
+    assert bodies == [{"name": "a", "description": "b", "paraphrases": ["c"]}, {"name": "a", "description": "b"}]
+
+
 @pytest.mark.parametrize(("status", "new"), [(201, True), (200, False)])
 def test_replacing_says_whether_there_was_none(status: int, new: bool) -> None:
     def answer(request: httpx.Request) -> httpx.Response:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +47,24 @@ def test_the_catalogue_has_the_vectors_that_the_model_would_give(model: FakeRunt
         assert (shipped.id, shipped.vector.tolist()) == (made.id, made.vector.tolist())
 
 
+def test_further_wordings_turn_the_vector_to_their_mean(model: FakeRuntime) -> None:
+    wordings = "The head was born in the tail.", "Ada Lovelace died in London."
+    apart = encode(model, [Relation(key, "a", text) for key, text in zip("xy", wordings, strict=True)])
+    [together] = encode(model, [Relation("x", "a", wordings[0], wordings[1:])])
+    assert isinstance(together, Draft)
+    total = np.sum([x.vector for x in apart if isinstance(x, Draft)], axis=0)
+    np.testing.assert_allclose(together.vector, total / np.linalg.norm(total), atol=1e-6)
+    assert together.paraphrases == wordings[1:]
+
+
+def test_the_paraphrase_at_fault_is_named(model: FakeRuntime) -> None:
+    sound = CATALOGUE_RELATIONS[0]
+    found, other = encode(model, [Relation("x", "", "born", ("died", "\u200b")), sound])
+    assert isinstance(found, InputError)
+    assert found.field == "paraphrases.1"
+    assert isinstance(other, Draft)
+
+
 def test_only_the_description_at_fault_is_refused(model: FakeRuntime) -> None:
     relations = [CATALOGUE_RELATIONS[0], Relation("x", "", "\u200b"), CATALOGUE_RELATIONS[1]]
     first, second, third = encode(model, relations)
@@ -56,6 +75,7 @@ def test_only_the_description_at_fault_is_refused(model: FakeRuntime) -> None:
 
 
 def test_a_description_over_the_models_limit_is_marked(model: FakeRuntime) -> None:
-    [draft] = encode(model, [Relation("x", "a", "born " * 100)])
-    assert isinstance(draft, Draft)
-    assert draft.truncated
+    for relation in (Relation("x", "a", "born " * 100), Relation("x", "a", "born", ("born " * 100,))):
+        [draft] = encode(model, [relation])
+        assert isinstance(draft, Draft)
+        assert draft.truncated

@@ -14,8 +14,7 @@ from models.baselines.learning_order import ALPHA, ORDER_EPOCHS, LearningOrderSt
 from models.job.dataset import TrainingData
 from models.job.loop import run_stage
 from models.job.recipe import Recipe
-from tests.models.baselines.resumption import Deadly, Killed
-from tests.models.support import flat, quiet
+from tests.models.support import Deadly, Killed, flat, quiet
 
 Make = Callable[..., Recipe]
 Data = Callable[..., TrainingData]

@@ -87,7 +87,20 @@ def test_import_replaces_when_told_to(url: str, tmp_path: Path) -> None:
 def test_export_writes_a_relation_file(url: str) -> None:
     rows = [json.loads(line) for line in relations("export", "--url", url).stdout.splitlines()]
     assert {x.id for x in CATALOGUE_RELATIONS} <= {row["id"] for row in rows}
-    assert all(set(row) == {"id", "name", "description"} for row in rows)
+    assert all(set(row) - {"paraphrases"} == {"id", "name", "description"} for row in rows)
+
+
+@pytest.mark.server
+def test_paraphrases_are_added_imported_and_exported(url: str, tmp_path: Path) -> None:
+    relations("add", "a", "The head is the tail.", "--id", "W1", "--paraphrase", "They are one.", "--url", url)
+    write_relations([Relation("W2", "a", "The head is the tail.", ("They are one.", "Both are one."))], tmp_path / "in")
+    relations("import", tmp_path / "in", "--url", url)
+    relations("export", tmp_path / "out", "--url", url)
+    exported = read_relations(tmp_path / "out")
+    assert [exported[key].paraphrases for key in ("W1", "W2")] == [
+        ("They are one.",),
+        ("They are one.", "Both are one."),
+    ]
 
 
 def test_a_relation_file_with_a_fault_names_the_line(tmp_path: Path) -> None:

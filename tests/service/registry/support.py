@@ -16,6 +16,7 @@ def row(key: str) -> dict[str, Any]:
         "id": key,
         "name": key,
         "description": key,
+        "paraphrases": [],
         "truncated": False,
         "vector": b"",
         "fingerprint": "f",
@@ -26,5 +27,8 @@ def row(key: str) -> dict[str, Any]:
     }
 
 
-def draft(key: str, description: str = "The head knows the tail.", first: float = 1.0) -> Draft:
-    return Draft(key, key.upper(), description, False, np.array([first, 0, 0, 0.5], dtype=np.float32))
+def draft(
+    key: str, description: str = "The head knows the tail.", first: float = 1.0, paraphrases: tuple[str, ...] = ()
+) -> Draft:
+    vector = np.array([first, 0, 0, 0.5], dtype=np.float32)
+    return Draft(key, key.upper(), description, paraphrases, False, vector)

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import insert, select, text
+from sqlalchemy import column, create_engine, insert, select, table, text
 
 from service.errors import RegistryUnavailableError, StartupError
 from service.registry import tables
-from service.registry.database import open_database, transaction
+from service.registry.database import migrate, open_database, transaction
 from tests.service.registry.support import row
 
 
@@ -31,6 +31,19 @@ def test_to_open_again_keeps_what_is_there(tmp_path: Path) -> None:
     engine = open_database(tmp_path / "registry.db")
     with transaction(engine) as connection:
         assert connection.execute(select(tables.relations.c.id)).scalars().all() == ["a"]
+    engine.dispose()
+
+
+def test_a_registry_of_the_first_release_gains_what_came_later(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'registry.db'}")
+    with engine.begin() as connection:
+        migrate(connection, "0001")
+        old = {name: value for name, value in row("a").items() if name != "paraphrases"}
+        connection.execute(table("relations", *map(column, old)).insert(), [old])
+    engine.dispose()
+    engine = open_database(tmp_path / "registry.db")
+    with transaction(engine) as connection:
+        assert connection.execute(select(tables.relations.c.id, tables.relations.c.paraphrases)).all() == [("a", ())]
     engine.dispose()
 
 

@@ -91,6 +91,19 @@ def test_a_relation_that_is_there_with_the_same_content_is_left_as_it_is(registr
     assert version(registry) == 1
 
 
+def test_paraphrases_come_back_as_they_went_in(registry: Registry) -> None:
+    registry.add([draft("a", paraphrases=("The tail is known by the head.", "They have met."))])
+    assert registry.get("a").paraphrases == ("The tail is known by the head.", "They have met.")
+    [row] = everything(registry)[1]
+    assert row.relation.paraphrases == ("The tail is known by the head.", "They have met.")
+
+
+def test_an_id_with_other_paraphrases_is_a_conflict(registry: Registry) -> None:
+    registry.add([draft("a", paraphrases=("They have met.",))])
+    with pytest.raises(ConflictError, match=r"another name, description or paraphrases: 'a'"):
+        registry.add([draft("a")])
+
+
 def test_an_id_with_other_content_is_a_conflict_and_nothing_of_the_batch_is_written(registry: Registry) -> None:
     registry.add([draft("a")])
     with pytest.raises(ConflictError, match=r"'a'.*PUT") as caught:
@@ -264,6 +277,18 @@ def test_reindexing_changes_every_vector_and_the_fingerprint_in_one_version(tmp_
     assert live == [("a", 3, 9.0), ("b", 3, 9.0)]
     assert registry.get("a").created_at == before.created_at
     registry.close()
+
+
+def test_reindexing_encodes_every_wording(tmp_path: Path) -> None:
+    Registry.open(tmp_path, "f1", lambda: [draft("a", paraphrases=("They have met.",))]).close()
+    seen: list[Relation] = []
+
+    def encode(relations: Sequence[Relation]) -> list[Draft]:
+        seen.extend(relations)
+        return [draft(x.id, x.description, paraphrases=x.paraphrases) for x in relations]
+
+    reindex(tmp_path, "f2", encode)
+    assert [x.paraphrases for x in seen] == [("They have met.",)]
 
 
 def test_reindexing_that_fails_leaves_the_registry_as_it_was(tmp_path: Path) -> None:

@@ -49,6 +49,17 @@ async def test_a_registered_relation_is_known_to_the_next_request(client: httpx.
     assert (await client.get("/relations/T1")).json() == record
 
 
+async def test_further_wordings_are_kept_and_searched_by(client: httpx.AsyncClient) -> None:
+    odd = {"id": "T1", "name": "teacher", "description": "Nobody knows."}
+    await client.post("/relations", json=odd)
+    assert await best(client) is None
+    worded = odd | {"paraphrases": [TEACHER["description"], "Anna teaches somebody."]}
+    record = (await client.put("/relations/T1", json={k: v for k, v in worded.items() if k != "id"})).json()
+    assert record["paraphrases"] == worded["paraphrases"]
+    candidates = (await client.post("/extract", json=LESSON)).json()["candidates"]
+    assert candidates[0]["id"] == "T1"
+
+
 async def test_the_same_relation_again_is_no_error_and_no_change(client: httpx.AsyncClient) -> None:
     first = await client.post("/relations", json={"id": "T1", **TEACHER})
     again = await client.post("/relations", json={"id": "T1", **TEACHER})
