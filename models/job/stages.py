@@ -25,6 +25,9 @@ from models.job.stage import Stage
 from models.relation import opposites
 from models.text import DescriptionInput, InstanceInput, description_text
 
+PAIRS_AT_ONCE = 32
+"""Pairs of a step that are padded to the same length."""
+
 
 class EmmaStage(Stage):
     """A stage that trains models of a checkpoint in place."""
@@ -227,11 +230,25 @@ def question_loss(stage: ClassifierStage, questions: Sequence[Question], draw: r
         for instance, question in zip(inputs, questions, strict=True)
         for name in question.candidates
     ]
-    tensors = checkpoint.tensors(checkpoint.inputs.pair_arrays(pairs))
     sizes = [len(question.candidates) for question in questions]
     none = max(sizes)
     gold = torch.tensor([none if x.gold is None else x.gold for x in questions], device=checkpoint.device)
     if stage.recipe.head == "concatenated":
+        tensors = checkpoint.tensors(checkpoint.inputs.pair_arrays(pairs))
         return closed_candidate_loss(stage.classifier(**tensors, candidates=none), gold)
-    rows = stage.classifier(**tensors).squeeze(1).split(sizes)
+    rows = list(torch.split(_logits(stage, pairs), sizes))
     return candidate_loss(pad_sequence(rows, batch_first=True, padding_value=-torch.inf), gold)
+
+
+def _logits(stage: ClassifierStage, pairs: Sequence[tuple[InstanceInput, DescriptionInput]]) -> Tensor:
+    """Of each pair (pairs,), in order; pairs of like length are read together, since padding costs as text does."""
+    checkpoint = stage.checkpoint
+    order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0].ids) + len(pairs[i][1].ids))
+    chunks = [order[start : start + PAIRS_AT_ONCE] for start in range(0, len(order), PAIRS_AT_ONCE)]
+    logits = torch.cat(
+        [
+            stage.classifier(**checkpoint.tensors(checkpoint.inputs.pair_arrays([pairs[i] for i in chunk]))).squeeze(1)
+            for chunk in chunks
+        ]
+    )
+    return logits[torch.tensor(order, device=logits.device).argsort()]

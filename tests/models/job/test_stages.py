@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.emma.losses import candidate_loss, info_nce
+from models.job import stages
 from models.job.checkpoint import new_checkpoint
 from models.job.dataset import Example, TrainingData
 from models.job.questions import Question
@@ -235,6 +236,16 @@ def test_a_batch_of_questions_costs_the_mean_of_the_questions(classifier: Classi
     ]
     alone = torch.stack([question_loss(stage, [x], random.Random(0)) for x in questions])
     torch.testing.assert_close(question_loss(stage, questions, random.Random(0)), alone.mean())
+
+
+def test_to_read_few_pairs_at_once_changes_no_loss(
+    classifier: ClassifierStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = classifier.batches(0)[0]
+    classifier.module.eval()
+    together = classifier.loss(rows, random.Random(0))
+    monkeypatch.setattr(stages, "PAIRS_AT_ONCE", 3)
+    torch.testing.assert_close(classifier.loss(rows, random.Random(0)), together)
 
 
 def test_a_questions_loss_is_equation_15_with_none(classifier: ClassifierStage) -> None:
