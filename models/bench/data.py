@@ -30,6 +30,8 @@ TURNED_ROUND = {name: frozenset({"P569", "P570", "P571", "P577"}) for name in FI
 FIRST_EDGE = "first_edge"
 """Marks the one pair of a Wiki-ZSL sentence that the papers keep; the others are neither trained on nor tested."""
 
+ONE_WORDING = "catalogue, one wording"
+
 COMPLETE = 700
 """Instances that FewRel has of each of its relations."""
 
@@ -44,7 +46,8 @@ class SplitData:
         seed: of the split.
         training: what may be learnt from and chosen by.
         test: examples of the unseen relations.
-        described: the tested relations by who described them, `published` or `catalogue`.
+        described: the tested relations by who described them, `published` or `catalogue`, and as `one wording` the
+            latter without their paraphrases.
         missing: what the data at hand lack of the published set, in words; empty if nothing.
         files: names of the files trained on.
     """
@@ -118,7 +121,11 @@ def read_split_data(
         seed,
         training,
         test,
-        {"published": [published[x] for x in tested], "catalogue": [ours[x] for x in tested]},
+        {
+            "published": [published[x] for x in tested],
+            "catalogue": [ours[x] for x in tested],
+            ONE_WORDING: [replace(ours[x], paraphrases=()) for x in tested],
+        },
         _missing(dataset, own, split),
         files,
     )

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from models.baselines.emma import BOTH, CLASSIFIER, RECALL
 from models.bench import plots
+from models.bench.data import ONE_WORDING
 from models.bench.methods import METHODS
 from models.bench.published import QUOTED
 from models.job.dataset import DataError
@@ -84,7 +85,7 @@ def _against_published(cells: Sequence[Cell]) -> list[str]:
     columns = [(name, m) for name in ("fewrel", "wikizsl") for m in (5, 10, 15)]
     found: defaultdict[str, defaultdict[tuple[str, int], list[float]]] = defaultdict(lambda: defaultdict(list))
     for cell in cells:
-        for described in dict.fromkeys(row["descriptions"] for row in cell["rows"]):
+        for described in _judged_by(cell):
             title = cell["title"] + (", our descriptions" if described == "catalogue" else "")
             found[title][cell["dataset"], cell["unseen"]].append(headline(cell, described)["paper"]["f1"])
     lines = [
@@ -100,6 +101,12 @@ def _against_published(cells: Sequence[Cell]) -> list[str]:
     for title, by_column in found.items():
         lines.append(f"| {title} | " + " | ".join(_mean(by_column.get(x, [])) for x in columns) + " |")
     return [*lines, ""]
+
+
+def _judged_by(cell: Cell) -> list[str]:
+    """The sets of descriptions that all of a method was tested with."""
+    found = dict.fromkeys(row["descriptions"] for row in cell["rows"])
+    return [x for x in found if x != ONE_WORDING]
 
 
 def _mean(values: Sequence[float]) -> str:
@@ -163,7 +170,7 @@ def _ablations(cells: Sequence[Cell]) -> list[str]:
     """EMMA whole and in part: what is left out in training is another cell, the classifier another row of it."""
     lines = []
     for cell in cells:
-        for described in dict.fromkeys(row["descriptions"] for row in cell["rows"]):
+        for described in _judged_by(cell):
             row, rows = headline(cell, described), cell["rows"]
             alone = [x for x in rows if x["variant"] == RECALL and x["descriptions"] == described]
             if alone and row["variant"] != RECALL:

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from rich.progress import Progress
 
 from models.baselines.emma import Emma
 from models.baselines.method import Answers, Method
-from models.bench.data import SplitData, read_split_data
+from models.bench.data import ONE_WORDING, SplitData, read_split_data
 from models.bench.methods import METHODS
 from models.bench.open_set import measure
 from models.job.metrics import paper_scores, recall_at, standard_scores
@@ -87,7 +88,7 @@ class Grid:
         start = time.process_time()
         history = built.train(data.training, self.runs / f"{trained_for}.{method}", progress)
         trained = time.process_time() - start
-        sets = ["published", "catalogue"] if entry.catalogue else ["published"]
+        sets = ["published", "catalogue", ONE_WORDING] if entry.catalogue else ["published"]
         cell = {
             "split": split,
             "dataset": data.dataset,
@@ -146,7 +147,8 @@ def _rows(method: Method, data: SplitData, sets: Sequence[str], ks: Sequence[int
         relations = data.described[described]
         column = {relation.id: i for i, relation in enumerate(relations)}
         truth = np.array([column[x] for x in gold])
-        for answers in method.answer(instances, relations, ks):
+        # Paraphrases change what recall finds; the classifier reads the principal wording alone.
+        for answers in islice(method.answer(instances, relations, ks), 1 if described == ONE_WORDING else None):
             yield {
                 "descriptions": described,
                 "variant": answers.variant,

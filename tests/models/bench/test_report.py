@@ -79,6 +79,7 @@ EMMA_ROWS = [
     row("catalogue", "classifier only", 2, 74.0),
     row("catalogue", "recall + classifier", 2, 76.0),
     row("catalogue", "recall + classifier", 5, 77.5),
+    row("catalogue, one wording", "recall only", None, 73.5),
 ]
 
 
@@ -158,6 +159,12 @@ def test_the_classifiers_part_of_f1_is_told(cells: Path, tmp_path: Path) -> None
     found = text(cells, tmp_path)
     assert "| fewrel_m15_seed42 | EMMA as built | catalogue | 5 | 77.50 | 75.00 | +2.50 |" in found
     assert "| ZS-BERT | published | 5" not in found
+
+
+def test_what_paraphrases_add_is_told_beside_and_judges_no_method(cells: Path, tmp_path: Path) -> None:
+    found = text(cells, tmp_path)
+    assert "| EMMA as built | 1,200 of 60 | catalogue, one wording | recall only |  | 73.50 |" in found
+    assert "73.50 (1)" not in found
 
 
 def test_recall_at_k_is_told(cells: Path, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_emma_is_judged_alone_and_at_each_k_with_both_kinds_of_descriptions(cell
             ("recall + classifier", 3),
             ("recall@k", None),
         )
-    ]
+    ] + [("catalogue, one wording", "recall only", None), ("catalogue, one wording", "recall@k", None)]
 
 
 def test_a_cell_tells_what_it_was_trained_and_tested_on(cell: dict[str, Any]) -> None:
