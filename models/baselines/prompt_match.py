@@ -98,6 +98,7 @@ class PromptStage(Stage):
         self.module = method.classifier
         self.epochs = self.recipe.classifier_epochs
         self.learning_rate = self.recipe.classifier_learning_rate
+        self.warmup_steps = self.recipe.classifier_warmup_steps
         self.related: list[Example] = [x for x in data.train if x.relation is not None]
         self.examples: list[Example] = []
 

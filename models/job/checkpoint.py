@@ -32,8 +32,6 @@ from models.text import Arrays, DescriptionInput, InputBuilder, Instance, Instan
 
 CONFIG, TOKENIZER, RECALL, CLASSIFIER = "config.json", "tokenizer.json", "recall.safetensors", "classifier.safetensors"
 METRICS = "metrics.jsonl"
-RECALL_PROPORTION = 0.7
-"""Of the two scores in a new checkpoint: log p(classifier) + 0.7 · log p(recall). Calibration leaves it as it is."""
 
 
 class CheckpointError(Exception):
@@ -175,7 +173,7 @@ def new_checkpoint(recipe: Recipe) -> Checkpoint:
             f"sentence_tokens + description_tokens = {longest}, but {recipe.encoder} reads at most "
             f"{recall.encoder.positions} tokens: lower one of them"
         )
-    calibration = Calibration(recall_weight=RECALL_PROPORTION / recipe.temperature)
+    calibration = Calibration(recall_weight=recipe.recall_prior / recipe.temperature)
     return _assembled(recipe, vocabulary, recall, classifier, calibration, {})
 
 

@@ -132,7 +132,7 @@ class _Loop:
         return loss.item()
 
     def _restore(self, saved: dict[str, Any] | None, steps: int) -> None:
-        warmup = min(self.recipe.warmup_steps, steps // 2)
+        warmup = min(self.stage.warmup_steps, steps // 2)
         self.schedule = LambdaLR(self.optimizer, lambda step: _warm_up_and_decay(step, warmup, steps))
         if saved is None:
             return

@@ -68,8 +68,15 @@ class Recipe(BaseModel):
 
     classifier_epochs: int = Field(1, ge=1, description="Passes, each over instances drawn anew.")
     classifier_instances: int = Field(10_000, ge=1, description="Instances per pass, spread evenly over relations.")
-    classifier_batch: int = Field(32, ge=1, description="Instances per step, each with its candidates.")
+    classifier_batch: int = Field(16, ge=1, description="Instances per step, each with its candidates.")
     classifier_learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate of the classifier.")
+    classifier_warmup_steps: int = Field(20, ge=0, description="As warmup_steps, of the classifier.")
+    recall_prior: float = Field(
+        1.0,
+        ge=0,
+        description="Weight of recall's log-probability beside the classifier's logits, in answers and, trained "
+        "separately, in the loss; 0 leaves the choice to the classifier.",
+    )
     classifier_start: Literal["recall", "encoder"] = Field(
         "recall",
         description="Start from the trained recall tower's encoder or from `encoder`.",
@@ -92,7 +99,7 @@ class Recipe(BaseModel):
         0.0, ge=0, lt=1, description="Of the attention weights; on a CPU, drawing their masks takes a third of a step."
     )
     weight_decay: float = Field(0.01, ge=0, description="AdamW's.")
-    warmup_steps: int = Field(100, ge=0, description="Steps of linear warm-up; linear decay follows.")
+    warmup_steps: int = Field(100, ge=0, description="Recall's steps of linear warm-up; linear decay follows.")
     clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
     save_every: int = Field(200, ge=1, description="Steps between two saved states that a killed run resumes from.")
 

@@ -21,6 +21,7 @@ class Stage(ABC):
         module: what the optimizer changes.
         epochs: passes.
         learning_rate: at its peak.
+        warmup_steps: over which it rises to it.
         start_share: part of the weights at the start that is mixed back into those of an epoch.
     """
 
@@ -28,11 +29,13 @@ class Stage(ABC):
     module: nn.Module
     epochs: int
     learning_rate: float
+    warmup_steps: int
     start_share: float = 0.0
 
     def __init__(self, recipe: Recipe, data: TrainingData, device: torch.device) -> None:
         """Take the settings, the data, and where the module is."""
         self.recipe = recipe
+        self.warmup_steps = recipe.warmup_steps
         self.data = data
         self.device = device
 

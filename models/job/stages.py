@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import log_softmax, logsigmoid
 from torch.nn.utils.rnn import pad_sequence
 
 from models.emma.losses import candidate_loss, closed_candidate_loss, info_nce
@@ -24,6 +25,7 @@ from models.job.scoring import score
 from models.job.stage import Stage
 from models.relation import opposites
 from models.text import DescriptionInput, InstanceInput, description_text
+from models.wordings import relation_vectors
 
 PAIRS_AT_ONCE = 32
 """Pairs of a step that are padded to the same length."""
@@ -147,10 +149,12 @@ class ClassifierStage(EmmaStage):
         self.module = self.classifier = checkpoint.classifier
         self.epochs = self.recipe.classifier_epochs
         self.learning_rate = self.recipe.classifier_learning_rate
+        self.warmup_steps = self.recipe.classifier_warmup_steps
         if self.starts_from_recall and self.recipe.classifier_start == "recall":
             self.classifier.start_from(checkpoint.recall)
         self.questioner = Questioner(data.relations, data.train_relations, self.recipe)
         self.questions: list[Question] = []
+        self.priors: list[Tensor] = []
 
     def batches(self, epoch: int) -> list[list[int]]:
         """Instances drawn anew, their candidates recalled, in length buckets."""
@@ -164,12 +168,33 @@ class ClassifierStage(EmmaStage):
             self.questioner.ask(example, [found.relations[i] for i in row], draw)
             for example, row in zip(examples, found.top, strict=True)
         ]
+        # The paper's head answers by itself.
+        self.priors = self._recalled(self.questions) if self.recipe.head == "shared" else []
         lengths = [len(question.instance.sentence) for question in self.questions]
         return length_buckets(lengths, self.recipe.classifier_batch, seed)
 
     def loss(self, rows: Sequence[int], draw: random.Random) -> Tensor:
-        """Eq. 15 with "none of these"."""
-        return question_loss(self, [self.questions[row] for row in rows], draw)
+        """Eq. 15 with "none of these", over both models' scores as they are put together in an answer.
+
+        What recall knows the classifier need not learn; it learns where recall errs.
+        """
+        priors = [self.priors[row] for row in rows] if self.priors else None
+        return question_loss(self, [self.questions[row] for row in rows], draw, priors)
+
+    def _recalled(self, questions: Sequence[Question]) -> list[Tensor]:
+        """What recall adds to each candidate's logit: its log-probability over that of a blind guess among them.
+
+        So the candidates' weight against "none of these" is, on the whole, left to the classifier.
+        """
+        checkpoint, weight = self.checkpoint, self.recipe.recall_prior / self.recipe.temperature
+        vectors = relation_vectors(checkpoint, [self.data.relations[name] for name in self.data.train_relations])
+        row = {name: i for i, name in enumerate(self.data.train_relations)}
+        instances = checkpoint.encode_instances(checkpoint.prepare([x.instance for x in questions]))
+        priors = []
+        for vector, question in zip(instances, questions, strict=True):
+            cosines = torch.from_numpy(vectors[[row[name] for name in question.candidates]] @ vector)
+            priors.append((log_softmax(weight * cosines, dim=0) + math.log(len(cosines))).to(self.device))
+        return priors
 
     def validate(self) -> dict[str, float]:
         """Macro F1 of recall, of the classifier and of both."""
@@ -219,8 +244,13 @@ class JointStage(ClassifierStage):
         return loss + question_loss(self, questions, draw)
 
 
-def question_loss(stage: ClassifierStage, questions: Sequence[Question], draw: random.Random) -> Tensor:
-    """Eq. 13–15 over a batch of questions."""
+def question_loss(
+    stage: ClassifierStage,
+    questions: Sequence[Question],
+    draw: random.Random,
+    priors: Sequence[Tensor] | None = None,
+) -> Tensor:
+    """Eq. 13–15 over a batch of questions, with what is added to each one's logits (candidates,), if anything."""
     checkpoint = stage.checkpoint
     ids = sorted({name for question in questions for name in question.candidates})
     described = dict(zip(ids, stage.described(ids, draw), strict=True))
@@ -237,6 +267,8 @@ def question_loss(stage: ClassifierStage, questions: Sequence[Question], draw: r
         tensors = checkpoint.tensors(checkpoint.inputs.pair_arrays(pairs))
         return closed_candidate_loss(stage.classifier(**tensors, candidates=none), gold)
     rows = list(torch.split(_logits(stage, pairs), sizes))
+    if priors is not None:
+        rows = [row + prior for row, prior in zip(rows, priors, strict=True)]
     return candidate_loss(pad_sequence(rows, batch_first=True, padding_value=-torch.inf), gold)
 
 

@@ -17,6 +17,7 @@ from models.job.recipe import Recipe
 from models.job.stages import ClassifierStage, EmmaStage, JointStage, RecallStage, question_loss
 from models.relation import Relation
 from models.text import description_text
+from models.wordings import relation_vectors
 from tests.models.support import flat
 
 Make = Callable[..., Recipe]
@@ -220,6 +221,34 @@ def test_the_classifier_is_asked_about_training_relations_only(
 def test_each_epoch_asks_as_many_questions_as_the_recipe_says(classifier: ClassifierStage) -> None:
     batches = classifier.batches(0)
     assert sum(map(len, batches)) == len(classifier.questions) == classifier.recipe.classifier_instances
+
+
+def test_what_recall_knows_is_part_of_the_choice_and_not_of_whether_there_is_one(classifier: ClassifierStage) -> None:
+    classifier.batches(0)
+    checkpoint, recipe = classifier.checkpoint, classifier.recipe
+    for asked, prior in list(zip(classifier.questions, classifier.priors, strict=True))[:5]:
+        relations = [classifier.data.relations[name] for name in asked.candidates]
+        [instance] = checkpoint.encode_instances(checkpoint.prepare([asked.instance]))
+        cosines = torch.from_numpy(relation_vectors(checkpoint, relations) @ instance)
+        expected = (cosines * recipe.recall_prior / recipe.temperature).softmax(dim=0) * len(relations)
+        torch.testing.assert_close(prior.exp(), expected, atol=1e-4, rtol=1e-4)
+        assert prior.exp().mean().item() == pytest.approx(1, abs=1e-4)
+
+
+def test_the_loss_is_of_both_models_scores_together(classifier: ClassifierStage) -> None:
+    rows = classifier.batches(0)[0]
+    asked, priors = [classifier.questions[row] for row in rows], [classifier.priors[row] for row in rows]
+    expected = question_loss(classifier, asked, random.Random(0), priors)
+    torch.testing.assert_close(classifier.loss(rows, random.Random(0)), expected)
+    assert not torch.isclose(expected, question_loss(classifier, asked, random.Random(0)))
+
+
+def test_the_published_head_answers_without_recall(stage: Fresh) -> None:
+    found = stage(ClassifierStage, head="concatenated", candidates=2, withheld=0, reversed=0, unrelated=0)
+    assert isinstance(found, ClassifierStage)
+    rows = found.batches(0)[0]
+    assert found.priors == []
+    assert found.loss(rows, random.Random(0)).isfinite()
 
 
 def question(stage: ClassifierStage, row: int, candidates: tuple[str, ...], gold: int | None) -> Question:

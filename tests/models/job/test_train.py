@@ -345,7 +345,7 @@ def test_training_without_warm_up_and_with_more_of_it_than_steps_runs(
     tiny_recipe: Make, tiny_training: Data, tmp_path: Path
 ) -> None:
     for warmup in (0, 1000):
-        recipe = tiny_recipe(training="recall", recall_epochs=1, warmup_steps=warmup)
+        recipe = tiny_recipe(recall_epochs=1, classifier_epochs=1, warmup_steps=warmup, classifier_warmup_steps=warmup)
         folder = tmp_path / str(warmup)
         train_quietly(recipe, tiny_training(recipe), folder)
         assert saved_weights(folder)
