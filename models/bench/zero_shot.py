@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -85,9 +84,7 @@ class Grid:
             trained_for=self.trained_for,
         )
         built = entry.make(recipe)
-        start = time.process_time()
         history = built.train(data.training, self.runs / f"{trained_for}.{method}", progress)
-        trained = time.process_time() - start
         sets = ["published", "catalogue", ONE_WORDING] if entry.catalogue else ["published"]
         cell = {
             "split": split,
@@ -106,7 +103,6 @@ class Grid:
             "rows": list(_rows(built, data, sets, self.ks)),
             "open_set": _open_set(built, self.data, data, recipe.seed),
             "history": history,
-            "train_cpu_seconds": round(trained),
             "recipe": recipe.public(),
             "command": self.command,
             "machine": machine(),
