@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Make the default bundle again, by the settings that made the one in models/pretrained.
+# Make the default bundle. The one in models/pretrained was made by this script at commit 45d0729, whose recipe and head
+# were others.
 #
 #   benchmarks/default_bundle.sh DATA ENCODER RUNS
 #

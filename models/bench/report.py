@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from models.baselines.emma import BOTH, CLASSIFIER, RECALL
+from models.baselines.emma import BOTH, RECALL
 from models.bench import plots
-from models.bench.data import ONE_WORDING
+from models.bench.cells import Cell, headline, judged_by, own_descriptions, read_cells
 from models.bench.methods import METHODS
 from models.bench.published import QUOTED
-from models.job.dataset import DataError
-
-Cell = dict[str, Any]
-Row = dict[str, Any]
 
 MOST_CONFUSED = 10
 SPLITS = {
@@ -29,24 +23,6 @@ SPLITS = {
     for seed in seeds
 }
 NAMES = {"fewrel": "FewRel", "wikizsl": "Wiki-ZSL"}
-
-
-def read_cells(folder: Path) -> list[Cell]:
-    """All cells of a directory, by split and method.
-
-    Raises:
-        DataError: there is none, or a file is not a cell.
-    """
-    cells = []
-    for file in sorted(folder.glob("*.json")):
-        try:
-            cell = json.loads(file.read_text(encoding="utf-8"))
-            cells.append(cell | {"rows": cell["rows"], "split": cell["split"]})
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{file}: not a cell of the comparison ({error!r})") from error
-    if not cells:
-        raise DataError(f"{folder} has no cells: run `emma bench zero-shot` first")
-    return sorted(cells, key=lambda x: (x["dataset"], x["unseen"], x["seed"], x["method"]))
 
 
 def write(folder: Path, output: Path) -> int:
@@ -73,19 +49,11 @@ def write(folder: Path, output: Path) -> int:
     return _plots(cells, output.parent / "plots")
 
 
-def headline(cell: Cell, described: str = "published") -> Row:
-    """The row that a method is judged by: at the k that ships (5) where it reads candidates, else its only one."""
-    rows: list[Row] = [row for row in cell["rows"] if "paper" in row and row["descriptions"] == described]
-    read = [row for row in rows if row["variant"] == BOTH and row["k"] == 5]
-    read = read or [row for row in rows if row["variant"] == CLASSIFIER]
-    return (read or rows)[0]
-
-
 def _against_published(cells: Sequence[Cell]) -> list[str]:
     columns = [(name, m) for name in ("fewrel", "wikizsl") for m in (5, 10, 15)]
     found: defaultdict[str, defaultdict[tuple[str, int], list[float]]] = defaultdict(lambda: defaultdict(list))
     for cell in cells:
-        for described in _judged_by(cell):
+        for described in judged_by(cell):
             title = cell["title"] + (", our descriptions" if described == "catalogue" else "")
             found[title][cell["dataset"], cell["unseen"]].append(headline(cell, described)["paper"]["f1"])
     lines = [
@@ -101,12 +69,6 @@ def _against_published(cells: Sequence[Cell]) -> list[str]:
     for title, by_column in found.items():
         lines.append(f"| {title} | " + " | ".join(_mean(by_column.get(x, [])) for x in columns) + " |")
     return [*lines, ""]
-
-
-def _judged_by(cell: Cell) -> list[str]:
-    """The sets of descriptions that all of a method was tested with."""
-    found = dict.fromkeys(row["descriptions"] for row in cell["rows"])
-    return [x for x in found if x != ONE_WORDING]
 
 
 def _mean(values: Sequence[float]) -> str:
@@ -141,13 +103,13 @@ def _split(cells: Sequence[Cell], split: str) -> list[str]:
         f"{test['instances']:,} test instances{drawn}, {chosen[0]['unseen']} unseen relations{missing}. The standard "
         f"error is that of scikit-learn's F1 over draws of the test instances. "
         f"{_files(chosen)}\n",
-        "| method | trained on | descriptions | answers by | k | P, paper | R, paper | F1, paper | F1, scikit-learn "
+        "| method | related pairs trained on, of relations | descriptions | answers by | k | P, paper | R, paper | F1, paper | F1, scikit-learn "
         "| ± | ms a sentence |",
         "|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for cell in chosen:
         seen = cell["trained_on"]
-        trained = f"{seen['instances']:,} of {seen['relations']}"
+        trained = f"{seen['related']:,} of {seen['relations']}"
         if seen["for"] != split:
             trained += f", for {seen['for']}"
         for row in (x for x in cell["rows"] if "paper" in x):
@@ -170,7 +132,7 @@ def _ablations(cells: Sequence[Cell]) -> list[str]:
     """EMMA whole and in part: what is left out in training is another cell, the classifier another row of it."""
     lines = []
     for cell in cells:
-        for described in _judged_by(cell):
+        for described in judged_by(cell):
             row, rows = headline(cell, described), cell["rows"]
             alone = [x for x in rows if x["variant"] == RECALL and x["descriptions"] == described]
             if alone and row["variant"] != RECALL:
@@ -266,13 +228,15 @@ def _plots(cells: Sequence[Cell], folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     by_k: dict[str, list[tuple[int, float]]] = {}
     for cell in cells:
-        for row in (x for x in cell["rows"] if x.get("variant") == BOTH and x["descriptions"] == _own(cell)):
+        for row in (
+            x for x in cell["rows"] if x.get("variant") == BOTH and x["descriptions"] == own_descriptions(cell)
+        ):
             by_k.setdefault(f"{cell['title']}, {cell['split']}", []).append((row["k"], row["paper"]["f1"]))
     widest = max(cells, key=lambda x: (sum(y["split"] == x["split"] for y in cells), x["unseen"]))["split"]
     cost = {
         cell["title"]: (row["cpu_ms_per_sentence"], row["paper"]["f1"])
         for cell in cells
-        if cell["split"] == widest and (row := headline(cell, _own(cell)))
+        if cell["split"] == widest and (row := headline(cell, own_descriptions(cell)))
     }
     drawn = 1
     plots.f1_against_cost(cost, folder / "f1-against-cost.svg", f"F1 by processor time, {widest}")
@@ -308,15 +272,11 @@ def _plots(cells: Sequence[Cell], folder: Path) -> int:
     return drawn
 
 
-def _own(cell: Cell) -> str:
-    return "catalogue" if any(row["descriptions"] == "catalogue" for row in cell["rows"]) else "published"
-
-
 def _by_unseen(cells: Sequence[Cell]) -> dict[str, list[tuple[int, float, float]]]:
     """(m, mean, spread) of the methods that there are several m of."""
     found: defaultdict[str, defaultdict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for cell in cells:
-        found[cell["title"]][cell["unseen"]].append(headline(cell, _own(cell))["paper"]["f1"])
+        found[cell["title"]][cell["unseen"]].append(headline(cell, own_descriptions(cell))["paper"]["f1"])
     return {
         title: [(m, float(np.mean(f1)), float(np.std(f1))) for m, f1 in sorted(by_m.items())]
         for title, by_m in found.items()

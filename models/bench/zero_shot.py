@@ -97,7 +97,8 @@ class Grid:
             "trained_on": {
                 "for": trained_for,
                 "files": data.files,
-                "instances": len(data.training.train),
+                "related": sum(x.relation is not None for x in data.training.train),
+                "unrelated": sum(x.relation is None for x in data.training.train),
                 "relations": len(data.training.train_relations),
             },
             "rows": list(_rows(built, data, sets, self.ks)),

@@ -21,11 +21,10 @@ from models.job.devices import autocast
 from models.job.inference import full_precision
 from models.job.metrics import standard_scores
 from models.job.questions import Question, Questioner, spread_evenly
-from models.job.scoring import score
+from models.job.scoring import Scored, score
 from models.job.stage import Stage
 from models.relation import opposites
 from models.text import DescriptionInput, InstanceInput, description_text
-from models.wordings import relation_vectors
 
 PAIRS_AT_ONCE = 32
 """Pairs of a step that are padded to the same length."""
@@ -169,7 +168,7 @@ class ClassifierStage(EmmaStage):
             for example, row in zip(examples, found.top, strict=True)
         ]
         # The paper's head answers by itself.
-        self.priors = self._recalled(self.questions) if self.recipe.head == "shared" else []
+        self.priors = self._priors(examples, found) if self.recipe.head == "shared" else []
         lengths = [len(question.instance.sentence) for question in self.questions]
         return length_buckets(lengths, self.recipe.classifier_batch, seed)
 
@@ -181,19 +180,22 @@ class ClassifierStage(EmmaStage):
         priors = [self.priors[row] for row in rows] if self.priors else None
         return question_loss(self, [self.questions[row] for row in rows], draw, priors)
 
-    def _recalled(self, questions: Sequence[Question]) -> list[Tensor]:
+    def _priors(self, examples: Sequence[Example], found: Scored) -> list[Tensor]:
         """What recall adds to each candidate's logit: its log-probability over that of a blind guess among them.
 
         So the candidates' weight against "none of these" is, on the whole, left to the classifier.
         """
-        checkpoint, weight = self.checkpoint, self.recipe.recall_prior / self.recipe.temperature
-        vectors = relation_vectors(checkpoint, [self.data.relations[name] for name in self.data.train_relations])
-        row = {name: i for i, name in enumerate(self.data.train_relations)}
-        instances = checkpoint.encode_instances(checkpoint.prepare([x.instance for x in questions]))
+        weight = self.recipe.recall_prior / self.recipe.temperature
+        cosines, column = found.cosines.copy(), {name: i for i, name in enumerate(found.relations)}
+        turned = [i for i, x in enumerate(self.questions) if x.instance != examples[i].instance]
+        if turned:
+            relations = [self.data.relations[name] for name in found.relations]
+            asked = [Example(self.questions[i].instance, None) for i in turned]
+            cosines[turned] = score(self.checkpoint, asked, relations, 1, classify=False).cosines
         priors = []
-        for vector, question in zip(instances, questions, strict=True):
-            cosines = torch.from_numpy(vectors[[row[name] for name in question.candidates]] @ vector)
-            priors.append((log_softmax(weight * cosines, dim=0) + math.log(len(cosines))).to(self.device))
+        for row, question in zip(cosines, self.questions, strict=True):
+            near = torch.from_numpy(row[[column[name] for name in question.candidates]])
+            priors.append((log_softmax(weight * near, dim=0) + math.log(len(near))).to(self.device))
         return priors
 
     def validate(self) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from models.chunks import Vectors
 from models.job.checkpoint import Checkpoint
 from models.job.dataset import Example, TrainingData
 from models.job.recipe import Recipe
+from models.job.stage import Stage
 from models.job.train import train
 from models.relation import Relation
 from models.text import DescriptionInput, Instance, InstanceInput, Span
@@ -53,6 +55,19 @@ def train_quietly(recipe: Recipe, data: TrainingData, output: Path) -> Checkpoin
     torch.set_num_threads(1)
     with quiet() as progress:
         return train(recipe, data, output, progress)
+
+
+def losses_of(stage: Stage, rows: Sequence[int], steps: int) -> list[float]:
+    """The loss before each of some steps on the same rows."""
+    optimizer = torch.optim.AdamW(stage.module.parameters(), lr=4e-3)
+    draw, losses = random.Random(0), []
+    for _ in range(steps):
+        loss = stage.loss(rows, draw)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    return losses
 
 
 def saved_weights(checkpoint: Path) -> dict[str, Tensor]:

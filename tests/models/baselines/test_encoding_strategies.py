@@ -20,7 +20,7 @@ from models.relation import Relation
 from models.text import Instance
 from tests.models.baselines.resumption import assert_resumes, train_alone
 from tests.models.baselines.test_entity_pairs import paired
-from tests.models.support import flat, mentions, quiet
+from tests.models.support import flat, losses_of, mentions, quiet
 
 Make = Callable[..., Recipe]
 Data = Callable[..., TrainingData]
@@ -149,14 +149,7 @@ def test_another_true_relation_does_not_count_against_an_instance(brief: Recipe,
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_loss_falls_on_the_tiny_data(tiny_recipe: Make, data: TrainingData, strategy: Strategy) -> None:
     stage = stage_of(tiny_recipe(), strategy, data)
-    optimizer = torch.optim.AdamW(stage.module.parameters(), lr=4e-3)
-    rows, draw, losses = stage.batches(0)[0], random.Random(0), []
-    for _ in range(15):
-        loss = stage.loss(rows, draw)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(loss.item())
+    losses = losses_of(stage, stage.batches(0)[0], steps=15)
     assert losses[-1] < 0.5 * losses[0]
 
 

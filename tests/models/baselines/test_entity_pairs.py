@@ -11,7 +11,7 @@ from models.baselines.encoding_strategies import EncodingStrategy
 from models.baselines.entity_pairs import EntityPair, PairStage, entity_pairs, held_out
 from models.job.dataset import Example, TrainingData
 from models.job.recipe import Recipe
-from tests.models.support import flat, mentions
+from tests.models.support import flat, losses_of, mentions
 
 Make = Callable[..., Recipe]
 Data = Callable[..., TrainingData]
@@ -117,12 +117,5 @@ def test_pre_training_is_scored_by_how_often_the_partner_is_found(stage: PairSta
 
 
 def test_the_loss_falls_on_the_tiny_data(stage: PairStage) -> None:
-    optimizer = torch.optim.AdamW(stage.module.parameters(), lr=4e-3)
-    rows, draw, losses = max(stage.batches(0), key=len), random.Random(0), []
-    for _ in range(40):
-        loss = stage.loss(rows, draw)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(loss.item())
+    losses = losses_of(stage, max(stage.batches(0), key=len), steps=40)
     assert losses[-1] < 0.5 * losses[0]
