@@ -103,7 +103,8 @@ def _split(cells: Sequence[Cell], split: str) -> list[str]:
         f"{test['instances']:,} test instances{drawn}, {chosen[0]['unseen']} unseen relations{missing}. The standard "
         f"error is that of scikit-learn's F1 over draws of the test instances. "
         f"{_files(chosen)}\n",
-        "| method | related pairs trained on, of relations | descriptions | answers by | k | P, paper | R, paper | F1, paper | F1, scikit-learn "
+        "| method | related pairs trained on, of relations "
+        "| descriptions | answers by | k | P, paper | R, paper | F1, paper | F1, scikit-learn "
         "| ± | ms a sentence |",
         "|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
