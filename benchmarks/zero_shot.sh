@@ -9,7 +9,7 @@
 #
 # The last epoch is kept, as the papers do: the 5 relations that a split validates by are too few to choose one.
 # A cell that benchmarks/zero_shot/ has already is not run again: delete its file to run it anew. The numbers of
-# instances are what two CPU cores without bf16 do in a day; where there is a GPU, raise them.
+# instances are what two CPU cores do in a working day; where there is a GPU, raise them.
 set -euo pipefail
 data=$1 encoder=$2 runs=$3
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -17,13 +17,13 @@ emma=${EMMA:-.venv/bin/emma}
 
 cells() {
   "$emma" bench zero-shot --data "$data" --encoder "$encoder" --encoder-name all-MiniLM-L6-v2 \
-    --cells benchmarks/zero_shot --runs "$runs" --keep last --test-per-relation 100 --classifier-instances 3000 "$@"
+    --cells benchmarks/zero_shot --runs "$runs" --keep last --test-per-relation 100 "$@"
 }
 
 # Published systems: 100 instances of each relation of the split's own set.
-published=(--per-relation 100)
-# EMMA as built trains on further sets besides, at most 60 instances of a relation and file, once through.
-built=(--per-relation 60 --recall-epochs 1)
+published=(--per-relation 100 --classifier-instances 3000)
+# EMMA as built trains on further sets besides, at most 120 instances of a relation and file, once through.
+built=(--per-relation 120 --recall-epochs 1 --classifier-instances 5000 --valid-instances 600)
 m15=(--split fewrel_m15_seed42)
 # Trained with 15 unseen relations, tested with 5 and 10 of them.
 nested=(--split fewrel_m5_seed42 --split fewrel_m10_seed42 --trained-for fewrel_m15_seed42)

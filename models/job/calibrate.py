@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -17,28 +18,41 @@ from models.job.scoring import Floats, Integers, Scored, score
 FEWEST = 50
 """Validation examples of a kind, below which the numbers that would be fitted on them keep their defaults."""
 
+CANDIDATES = 20
+"""Relations among which validation examples are answered, at least: among fewer, the answer is right too easily."""
+
 
 def calibrate(checkpoint: Checkpoint, data: TrainingData) -> Calibration:
     """Calibration of a checkpoint on its validation set.
 
     How sure to be of a relation is fitted on related pairs, whether there is one on both kinds, and the threshold
-    is the one with the best F1 over both. A recall-only checkpoint, or one whose head reads all candidates at
-    once, keeps its defaults.
+    is the one with the best F1 over both. Where validation has fewer than 20 relations, as with a published split,
+    some that were trained on are candidates besides. A recall-only checkpoint, or one whose head reads all
+    candidates at once, keeps its defaults.
     """
     recipe = checkpoint.recipe
     if checkpoint.classifier is None or recipe.head != "shared":
         return checkpoint.calibration
-    related = [x for x in data.valid if x.relation is not None][: recipe.valid_instances]
+    candidates = _candidates(data, recipe.seed)
+    besides = set(candidates) - set(data.valid_relations)
+    # What holds of a pair besides would count as a wrong answer.
+    related = [x for x in data.valid if x.relation is not None and not x.also & besides][: recipe.valid_instances]
     unrelated = [x for x in data.valid if x.relation is None][: recipe.valid_instances]
     examples = related + unrelated
     if len(related) < FEWEST:
         return checkpoint.calibration
-    found = score(checkpoint, examples, [data.relations[name] for name in data.valid_relations], recipe.choose_among)
+    found = score(checkpoint, examples, [data.relations[name] for name in candidates], recipe.choose_among)
     gold = gold_positions(found, examples)
     calibration = fit_temperature(checkpoint.calibration, found, gold)
     if len(unrelated) < FEWEST:
         return calibration
     return fit_threshold(fit_some(calibration, found, gold), found, gold)
+
+
+def _candidates(data: TrainingData, seed: int) -> list[str]:
+    others = sorted(set(data.train_relations) - set(data.valid_relations))
+    lacking = min(len(others), max(0, CANDIDATES - len(data.valid_relations)))
+    return [*data.valid_relations, *random.Random(seed).sample(others, lacking)]
 
 
 def gold_positions(found: Scored, examples: list[Example]) -> Integers:

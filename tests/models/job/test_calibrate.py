@@ -12,7 +12,7 @@ from models.job.calibrate import calibrate, fit_some, fit_temperature, fit_thres
 from models.job.checkpoint import Checkpoint, new_checkpoint
 from models.job.dataset import Example, TrainingData
 from models.job.recipe import Recipe
-from models.job.scoring import Integers, Scored
+from models.job.scoring import Integers, Scored, score
 from models.relation import Relation
 from tests.models.support import related
 
@@ -169,6 +169,45 @@ def test_with_too_few_related_pairs_the_defaults_stay(
 ) -> None:
     monkeypatch.setattr(module, "FEWEST", 197)
     assert calibrate(tiny_checkpoint, data) == tiny_checkpoint.calibration
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[Example], list[str]]]:
+    """The examples and the candidates of each scoring."""
+    calls: list[tuple[list[Example], list[str]]] = []
+
+    def record(model: Checkpoint, examples: list[Example], relations: list[Relation], k: int) -> Scored:
+        calls.append((examples, [x.id for x in relations]))
+        return score(model, examples, relations, k)
+
+    monkeypatch.setattr(module, "score", record)
+    return calls
+
+
+def test_few_validation_relations_are_joined_by_trained_ones_up_to_the_least_number(
+    tiny_checkpoint: Checkpoint,
+    data: TrainingData,
+    asked: list[tuple[list[Example], list[str]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = sorted(data.relations)
+    monkeypatch.setattr(module, "CANDIDATES", 5)
+    calibrate(tiny_checkpoint, replace(data, valid_relations=names[:3], train_relations=names[3:]))
+    candidates = asked[0][1]
+    assert candidates[:3] == names[:3]
+    assert len(set(candidates)) == 5
+
+
+def test_pairs_of_which_a_joining_relation_holds_besides_are_left_out(
+    tiny_checkpoint: Checkpoint, data: TrainingData, asked: list[tuple[list[Example], list[str]]]
+) -> None:
+    names = sorted(data.relations)
+    twofold = replace(next(x for x in data.valid if x.relation == names[0]), also=frozenset({names[-1]}))
+    several = replace(data, valid=[twofold, *data.valid], valid_relations=names[:3], train_relations=names[3:])
+    calibrate(tiny_checkpoint, several)
+    examples, candidates = asked[0]
+    assert names[-1] in candidates
+    assert twofold not in examples
 
 
 @pytest.mark.parametrize("settings", [{"training": "recall"}, CLOSED])
