@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from benchmarks.serving.load import NO_ANSWER, Body, Run, Sent, closed_loop, open_loop, poster
+
+BODIES: list[Body] = [{"number": 0}, {"number": 1}]
+
+
+class Answering:
+    """Answers when it is let to, and knows how many wait."""
+
+    def __init__(self) -> None:
+        self.asked: list[Body] = []
+        self.waiting = self.most = 0
+        self.free = asyncio.Event()
+
+    async def send(self, body: Body) -> int:
+        self.asked.append(body)
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        await self.free.wait()
+        self.waiting -= 1
+        return 200
+
+
+def test_the_open_loop_sends_on_while_nothing_is_answered() -> None:
+    async def measure() -> tuple[Answering, Run]:
+        service = Answering()
+
+        async def send(body: Body) -> int:
+            if len(service.asked) == 9:
+                service.free.set()
+            return await service.send(body)
+
+        return service, await open_loop(send, BODIES, rate=1_000, duration=0.01)
+
+    service, run = asyncio.run(measure())
+    assert service.most == len(run.sent) == 10
+
+
+def test_the_open_loop_counts_from_when_a_request_was_due() -> None:
+    async def measure() -> Run:
+        async def send(_body: Body) -> int:
+            return 200
+
+        return await open_loop(send, BODIES, rate=1_000, duration=0.01)
+
+    run = asyncio.run(measure())
+    assert [x.due for x in sorted(run.sent, key=lambda x: x.due)] == pytest.approx([i / 1_000 for i in range(10)])
+    assert all(x.seconds >= 0 for x in run.sent)
+
+
+def test_the_bodies_are_sent_in_turn() -> None:
+    async def measure() -> list[Body]:
+        service = Answering()
+        service.free.set()
+        await open_loop(service.send, BODIES, rate=1_000, duration=0.005)
+        return service.asked
+
+    assert asyncio.run(measure()) == [*BODIES, *BODIES, BODIES[0]]
+
+
+def test_the_closed_loop_has_no_more_requests_out_than_clients() -> None:
+    async def measure() -> int:
+        service = Answering()
+
+        async def send(body: Body) -> int:
+            if service.waiting == 2:
+                service.free.set()
+            return await service.send(body)
+
+        await closed_loop(send, BODIES, clients=3, duration=0.0001)
+        return service.most
+
+    assert asyncio.run(measure()) == 3
+
+
+@pytest.mark.parametrize(
+    ("handler", "status"),
+    [
+        (lambda _: httpx.Response(429), 429),
+        (lambda request: (_ for _ in ()).throw(httpx.ReadTimeout("late", request=request)), NO_ANSWER),
+    ],
+)
+def test_a_request_without_an_answer_has_a_status_of_its_own(
+    handler: Callable[[httpx.Request], httpx.Response], status: int
+) -> None:
+    async def measure() -> int:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(handler), base_url="http://emma") as client:
+            return await poster(client, "/extract")({})
+
+    assert asyncio.run(measure()) == status
+
+
+RUN = Run([Sent(0, 1, 200), Sent(1, 3, 200), Sent(1, 0.5, 429)], duration=2)
+
+
+def test_a_rate_is_of_one_status_and_over_the_time_to_the_last_answer() -> None:
+    assert (RUN.rate(), RUN.rate(429)) == (0.5, 0.25)
+
+
+def test_a_quantile_is_of_one_status() -> None:
+    assert (RUN.quantile(0.5), RUN.quantile(0.5, 429)) == (2, 0.5)
+    assert math.isnan(RUN.quantile(0.5, 503))
+
+
+def test_statuses_are_counted() -> None:
+    assert RUN.statuses() == {200: 2, 429: 1}
