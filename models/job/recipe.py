@@ -89,7 +89,7 @@ class Recipe(BaseModel):
     withheld: float = Field(
         0.1, ge=0, le=1, description="Part of the instances whose relation is not among the candidates."
     )
-    reversed: float = Field(0.2, ge=0, le=1, description="Part of the instances shown with head and tail swapped.")
+    reversed: float = Field(0.1, ge=0, le=1, description="Part of the instances shown with head and tail swapped.")
     unrelated: float = Field(
         0.35, ge=0, lt=1, description="Part of the instances that are unrelated pairs, if there are any."
     )
