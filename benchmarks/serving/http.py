@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import httpx
 import numpy as np
 
 from benchmarks.serving.load import NO_ANSWER, Body, Run, Send, closed_loop, open_loop
 from benchmarks.serving.process import Service
-
-Row = dict[str, Any]
+from benchmarks.serving.report import Row
 
 CLIENTS = 32
 TIMEOUT_SECONDS = 60.0

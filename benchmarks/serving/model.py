@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from benchmarks.serving.report import Row
 from benchmarks.serving.work import relations
 from models.relation import Relation
 from models.runtime import Runtime
@@ -20,8 +20,6 @@ from service.extraction import Extractor, Query
 from service.index import RelationIndex
 from service.metrics import Metrics
 from service.registration import entries
-
-Row = dict[str, Any]
 
 SEED = 0
 PAIRS = 2_000

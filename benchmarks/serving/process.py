@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -81,18 +80,20 @@ class Service:
 
     def _wait(self) -> None:
         deadline = time.perf_counter() + READY_SECONDS
-        while time.perf_counter() < deadline:
-            try:
-                if httpx.get(f"{self.url}/readyz").is_success:
-                    return
-            except httpx.TransportError:
-                pass
-            try:
-                # There is no event to wait for before it listens, but for its end.
-                code = self._process.wait(ASK_SECONDS)
-            except (psutil.TimeoutExpired, subprocess.TimeoutExpired):
-                continue
-            raise NotReadyError(f"it ended with exit code {code}: {self._tail()}")
+        # One client for all: making one takes longer than asking.
+        with httpx.Client(base_url=self.url) as client:
+            while time.perf_counter() < deadline:
+                try:
+                    if client.get("/readyz").is_success:
+                        return
+                except httpx.TransportError:
+                    pass
+                try:
+                    # There is no event to wait for before it listens, but for its end.
+                    code = self._process.wait(ASK_SECONDS)
+                except psutil.TimeoutExpired:
+                    continue
+                raise NotReadyError(f"it ended with exit code {code}: {self._tail()}")
         raise NotReadyError(f"no answer that it is ready within {READY_SECONDS:g} s: {self._tail()}")
 
     def _tail(self) -> str:

@@ -28,7 +28,9 @@ def bodies(asked: Sequence[Instance]) -> list[Body]:
 
 
 def relations(known: Sequence[Relation], count: int) -> list[Relation]:
-    """As many relations with ids of their own; beyond the known ones, these again with a word of difference.
+    """As many relations with ids of their own.
+
+    Beyond the known ones, these come again, with one wording each and a number in the name.
 
     >>> [x.id for x in relations([Relation("P19", "place of birth", "Where the head was born.")], 3)]
     ['P19', 'P19.1', 'P19.2']
@@ -36,7 +38,6 @@ def relations(known: Sequence[Relation], count: int) -> list[Relation]:
     made = []
     for number, relation in zip(range(count), itertools.cycle(known), strict=False):
         time = number // len(known)
-        made.append(
-            relation if not time else replace(relation, id=f"{relation.id}.{time}", name=f"{relation.name} {time}")
-        )
+        again = replace(relation, id=f"{relation.id}.{time}", name=f"{relation.name} {time}", paraphrases=())
+        made.append(again if time else relation)
     return made

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable
 
 import httpx
@@ -44,16 +45,22 @@ def test_the_open_loop_sends_on_while_nothing_is_answered() -> None:
     assert service.most == len(run.sent) == 10
 
 
-def test_the_open_loop_counts_from_when_a_request_was_due() -> None:
-    async def measure() -> Run:
-        async def send(_body: Body) -> int:
-            return 200
+def test_the_open_loop_counts_from_when_a_request_was_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
 
-        return await open_loop(send, BODIES, rate=1_000, duration=0.01)
+    async def send(_body: Body) -> int:
+        # Each answer takes a second in which nothing else is sent.
+        nonlocal now
+        now += 1
+        return 200
 
-    run = asyncio.run(measure())
-    assert [x.due for x in sorted(run.sent, key=lambda x: x.due)] == pytest.approx([i / 1_000 for i in range(10)])
-    assert all(x.seconds >= 0 for x in run.sent)
+    run = asyncio.run(open_loop(send, BODIES, rate=1_000, duration=0.003))
+    assert sorted((x.due, x.seconds) for x in run.sent) == [
+        (0.0, 1.0),
+        (0.001, pytest.approx(1.999)),
+        (0.002, pytest.approx(2.998)),
+    ]
 
 
 def test_the_bodies_are_sent_in_turn() -> None:
@@ -66,19 +73,21 @@ def test_the_bodies_are_sent_in_turn() -> None:
     assert asyncio.run(measure()) == [*BODIES, *BODIES, BODIES[0]]
 
 
-def test_the_closed_loop_has_no_more_requests_out_than_clients() -> None:
-    async def measure() -> int:
+def test_the_closed_loop_has_as_many_requests_out_as_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def measure() -> tuple[int, int]:
         service = Answering()
+        # Time stands still until all clients wait, and is over then.
+        monkeypatch.setattr(time, "perf_counter", lambda: float(service.free.is_set()))
 
         async def send(body: Body) -> int:
             if service.waiting == 2:
                 service.free.set()
             return await service.send(body)
 
-        await closed_loop(send, BODIES, clients=3, duration=0.0001)
-        return service.most
+        run = await closed_loop(send, BODIES, clients=3, duration=1)
+        return service.most, len(run.sent)
 
-    assert asyncio.run(measure()) == 3
+    assert asyncio.run(measure()) == (3, 3)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,11 @@ def test_beyond_the_known_relations_ids_and_texts_are_new() -> None:
     assert len({x.id for x in made}) == len({x.name for x in made}) == 5
 
 
+def test_relations_that_come_again_have_one_wording() -> None:
+    [_, again] = relations([Relation("P26", "spouse", "Married.", ("is married to",))], 2)
+    assert again.wordings() == ("Married.",)
+
+
 def test_fewer_relations_than_known_are_the_first() -> None:
     assert relations(KNOWN, 1) == KNOWN[:1]
 
