@@ -1,7 +1,7 @@
 """The artefact on disk, the only thing that passes from the offline half to the online one.
 
 - `manifest.json`: what this is, how to read it, what it scored, and the SHA-256 of every other file
-- `recall.onnx`: the recall tower; `classifier.onnx`: the pair classifier
+- `recall.onnx`: the recall tower; `classifier.onnx`: the classifier
 - `tokenizer.json`: with the entity markers
 - `catalogue.jsonl`: the relations that come with it
 - `index.faiss`: their description vectors, row i being line i of the catalogue
@@ -24,7 +24,7 @@ from models.decision import Calibration
 from models.relation import Relation, read_relations
 from models.text import Lengths
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MANIFEST, RECALL, CLASSIFIER = "manifest.json", "recall.onnx", "classifier.onnx"
 TOKENIZER, CATALOGUE, INDEX = "tokenizer.json", "catalogue.jsonl", "index.faiss"
 FILES = (RECALL, CLASSIFIER, TOKENIZER, CATALOGUE, INDEX)
@@ -55,7 +55,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     name: str
     created: str
     precision: Literal["fp32", "int8"]

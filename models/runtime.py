@@ -1,18 +1,23 @@
-"""A bundle running in ONNX Runtime: encode instances, encode descriptions, classify pairs. No torch."""
+"""A bundle running in ONNX Runtime: encode instances, encode descriptions, classify candidates. No torch."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
 from models.bundle import CLASSIFIER, RECALL, TOKENIZER, Bundle
+from models.candidates import CandidateList, Ids, Layout, StateCache, States, lay_out, texts, without_absent
 from models.chunks import Vectors, in_chunks
 from models.relation import Relation
-from models.text import Arrays, DescriptionInput, InputBuilder, Instance, InstanceInput, description_text
+from models.text import DescriptionInput, InputBuilder, Instance, InstanceInput, description_text
+
+SENTENCE_BYTES, DESCRIPTION_BYTES = 16 * 2**20, 64 * 2**20
+"""Memory for the states of the sentences and of the descriptions that were read last."""
 
 ROWS_AT_ONCE = 32
 """Rows that one call of a graph gets; beyond it, padding costs more than batching gains on a CPU."""
@@ -34,6 +39,7 @@ class Runtime:
         )
         self._recall = _session(bundle.path / RECALL, threads or available_processors())
         self._classifier = _session(bundle.path / CLASSIFIER, threads or available_processors())
+        self._sentences, self._descriptions = StateCache(SENTENCE_BYTES), StateCache(DESCRIPTION_BYTES)
 
     def prepare(self, instances: Sequence[Instance]) -> list[InstanceInput]:
         """Tokenize instances once, for both graphs.
@@ -52,13 +58,11 @@ class Runtime:
         return self.inputs.descriptions([description_text(x.name, x.description) for x in relations])
 
     def encode_instances(self, inputs: Sequence[InstanceInput]) -> Vectors:
-        """x^vec of Eq. 3 with unit norm, shape (instances, dimension)."""
-        return in_chunks(
-            inputs,
-            lambda x: len(x.ids),
-            ROWS_AT_ONCE,
-            lambda rows: self._run(self._recall, "instance", self.inputs.instance_arrays(rows)),
-        )
+        """x^vec of Eq. 3 with unit norm, shape (instances, dimension).
+
+        What the classifier needs of the reading is kept for a while.
+        """
+        return in_chunks(inputs, lambda x: len(x.ids), ROWS_AT_ONCE, self._encode_instances)
 
     def encode_descriptions(self, inputs: Sequence[DescriptionInput]) -> Vectors:
         """d^vec of Eq. 8 with unit norm, shape (descriptions, dimension)."""
@@ -66,23 +70,45 @@ class Runtime:
             inputs,
             lambda x: len(x.ids),
             ROWS_AT_ONCE,
-            lambda rows: self._run(self._recall, "description", self.inputs.description_arrays(rows)),
+            lambda rows: self._run(self._recall, ["description"], self.inputs.description_arrays(rows))[0],
         )
 
-    def classify(self, pairs: Sequence[tuple[InstanceInput, DescriptionInput]]) -> Vectors:
-        """Logit of each pair against "none of these", shape (pairs,)."""
-        return in_chunks(
-            pairs,
-            lambda pair: len(pair[0].ids) + len(pair[1].ids),
-            ROWS_AT_ONCE,
-            lambda rows: self._run(self._classifier, "logit", self.inputs.pair_arrays(rows)),
-        )
+    def classify(self, lists: Sequence[CandidateList]) -> Vectors:
+        """Logit of each candidate against "none of these" (lists, k), -inf where a list has fewer than k."""
+        k = max((len(x.candidates) for x in lists), default=0)
+        return in_chunks(lists, lambda x: x.length, ROWS_AT_ONCE, lambda rows: self._classify(rows, k))
+
+    def layout(self, lists: Sequence[CandidateList]) -> Layout:
+        """What the classifier's graph takes of lists, all at once; states that are not kept are read."""
+        states = self._sentences.get(texts(x.instance for x in lists), self._read)
+        states |= self._descriptions.get(texts(y for x in lists for y in x.candidates), self._read)
+        return lay_out(lists, states)
+
+    def _encode_instances(self, rows: list[InstanceInput]) -> Vectors:
+        vectors, states = self._run(self._recall, ["instance", "states"], self.inputs.instance_arrays(rows))
+        for row, state in zip(rows, states, strict=True):
+            # A copy: a view would keep the whole batch's padding alive.
+            self._sentences.put(tuple(row.ids), state[: len(row.ids)].copy())
+        return vectors
+
+    def _classify(self, lists: list[CandidateList], k: int) -> Vectors:
+        (logits,) = self._run(self._classifier, ["logits"], self.layout(lists).arrays())
+        return without_absent(logits, lists, k)
+
+    def _read(self, wanted: list[Ids]) -> list[States]:
+        found: dict[Ids, States] = {}
+        order = sorted(wanted, key=len)
+        for start in range(0, len(order), ROWS_AT_ONCE):
+            rows = order[start : start + ROWS_AT_ONCE]
+            (states,) = self._run(self._recall, ["states"], self.inputs.plain_arrays(rows))
+            found.update((row, state[: len(row)].copy()) for row, state in zip(rows, states, strict=True))
+        return [found[text] for text in wanted]
 
     @staticmethod
-    def _run(session: ort.InferenceSession, output: str, arrays: Arrays) -> Vectors:
+    def _run(session: ort.InferenceSession, outputs: list[str], arrays: Mapping[str, Any]) -> list[Vectors]:
         wanted = {node.name for node in session.get_inputs()}
         feed = {name: array for name, array in arrays.items() if name in wanted}
-        return np.asarray(session.run([output], feed)[0], dtype=np.float32)
+        return [np.asarray(found, dtype=np.float32) for found in session.run(outputs, feed)]
 
 
 def available_processors() -> int:

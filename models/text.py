@@ -231,6 +231,10 @@ class InputBuilder:
             "marker_positions": np.array([(x.head, x.tail) for x, _ in pairs], dtype=np.int64).reshape(-1, 2),
         }
 
+    def plain_arrays(self, rows: Sequence[Sequence[int]]) -> Arrays:
+        """Pad texts, whatever they are, for their states alone; arrays as of `description_arrays`."""
+        return self._recall_arrays(rows, [(0, 0)] * len(rows))
+
     def _id(self, token: str) -> int:
         index = self.tokenizer.token_to_id(token)
         if index is None:
@@ -268,7 +272,7 @@ class InputBuilder:
         head, tail = positions if head_first else positions[::-1]
         return InstanceInput(ids, head, tail, truncated)
 
-    def _recall_arrays(self, rows: list[list[int]], markers: list[tuple[int, int]]) -> Arrays:
+    def _recall_arrays(self, rows: Sequence[Sequence[int]], markers: list[tuple[int, int]]) -> Arrays:
         ids, mask = self._pad(rows)
         content = mask.copy()
         for row, tokens in enumerate(rows):
@@ -280,7 +284,7 @@ class InputBuilder:
             "marker_positions": np.array(markers, dtype=np.int64).reshape(-1, 2),
         }
 
-    def _pad(self, rows: list[list[int]]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def _pad(self, rows: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         multiple = self.pad_to_multiple_of
         length = -(-max(map(len, rows)) // multiple) * multiple
         ids = np.full((len(rows), length), self.pad_id, dtype=np.int64)

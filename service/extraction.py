@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.bundle import Bundle
+from models.candidates import CandidateList
 from models.decision import scores
 from models.relation import Relation
 from models.text import DescriptionInput, InputError, Instance, InstanceInput
@@ -42,8 +43,8 @@ class Model(Protocol):
     def encode_descriptions(self, inputs: Sequence[DescriptionInput], /) -> Vectors:
         """Vectors of shape (descriptions, dimension)."""
 
-    def classify(self, pairs: Sequence[tuple[InstanceInput, DescriptionInput]], /) -> Vectors:
-        """Logits of shape (pairs,)."""
+    def classify(self, lists: Sequence[CandidateList], /) -> Vectors:
+        """Logits of shape (lists, k), -inf where a list has fewer candidates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +101,16 @@ class Extractor:
             prepared = one_by_one(self._model.prepare, [query.instance for query in queries])
         inputs = _sound(prepared)
         version, found = self._search(inputs, queries)
-        pairs = [(inputs[row], hit.entry.description) for row, rows in found.items() for hit in rows.hits]
-        logits: Vectors = np.empty(0, dtype=np.float32)
-        if pairs:
+        lists = {
+            row: CandidateList(inputs[row], tuple(hit.entry.description for hit in rows.hits))
+            for row, rows in found.items()
+            if rows.hits
+        }
+        logits: dict[int, Vectors] = {}
+        if lists:
             with self._metrics.stage("classify"):
-                logits = self._model.classify(pairs)
+                logits = dict(zip(lists, self._model.classify([*lists.values()]), strict=True))
         answers: list[Answer | Exception] = []
-        start = 0
         for row, query in enumerate(queries):
             fault = prepared[row]
             if isinstance(fault, Exception):
@@ -114,9 +118,7 @@ class Extractor:
             elif found[row].unknown:
                 answers.append(UnknownRelationsError(found[row].unknown))
             else:
-                hits = found[row].hits
-                answers.append(self._decide(query, inputs[row], hits, logits[start : start + len(hits)], version))
-                start += len(hits)
+                answers.append(self._decide(query, inputs[row], found[row].hits, logits.get(row), version))
         return answers
 
     def _search(self, inputs: dict[int, InstanceInput], queries: Sequence[Query]) -> tuple[int, dict[int, Found]]:
@@ -132,12 +134,12 @@ class Extractor:
         return version, dict(zip(inputs, found, strict=True))
 
     def _decide(
-        self, query: Query, prepared: InstanceInput, hits: Sequence[Hit], logits: Vectors, version: int
+        self, query: Query, prepared: InstanceInput, hits: Sequence[Hit], logits: Vectors | None, version: int
     ) -> Answer:
         candidates: list[Scored] = []
-        if hits:
+        if logits is not None:
             cosines = np.array([hit.cosine for hit in hits], dtype=np.float64)
-            values = scores(self._calibration, cosines, logits.astype(np.float64)).round(DECIMALS)
+            values = scores(self._calibration, cosines, logits[: len(hits)].astype(np.float64)).round(DECIMALS)
             order = sorted(range(len(hits)), key=lambda i: (-values[i], -cosines[i], hits[i].entry.id))
             candidates = [Scored(hits[i].entry.id, hits[i].entry.name, float(values[i])) for i in order]
         threshold = self._calibration.threshold if query.threshold is None else query.threshold

@@ -11,6 +11,7 @@ import structlog
 from fastapi import Depends, Request
 
 from models.bundle import BundleError, load_bundle
+from models.candidates import CandidateList
 from models.relation import Relation
 from models.runtime import Runtime
 from models.text import Instance, Span
@@ -49,7 +50,7 @@ def warm_up(model: Model) -> None:
     descriptions = model.describe([Relation("warm-up", "place of birth", "The head was born in the tail.")])
     model.encode_instances(inputs)
     model.encode_descriptions(descriptions)
-    model.classify([(inputs[0], descriptions[0])])
+    model.classify([CandidateList(inputs[0], (descriptions[0],))])
 
 
 class State:

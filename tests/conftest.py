@@ -105,6 +105,7 @@ def tiny_recipe(tiny_encoder: Path) -> Callable[..., Recipe]:
         "classifier_instances": 64,
         "classifier_batch": 16,
         "classifier_learning_rate": 2e-3,
+        "classifier_layers": 1,
         "warmup_steps": 2,
         "save_every": 3,
     }

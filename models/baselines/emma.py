@@ -48,7 +48,7 @@ class Emma(Method):
         The paper's head answers at the k that it was trained for only, and no scores are put together for it.
         """
         examples = _unlabelled(instances)
-        closed = self.recipe.head == "concatenated"
+        closed = self.recipe.reading == "published"
         ks = [self.recipe.candidates] if closed else sorted({min(k, len(relations)) for k in ks})
         start = time.process_time()
         found = score(self.checkpoint, examples, relations, max(ks), classify=False)

@@ -41,7 +41,7 @@ _PLAIN = {"recall_start_share": 0.0, "paraphrases": False}
 _PUBLISHED = {
     **_PLAIN,
     "contrast": "instances",
-    "head": "concatenated",
+    "reading": "published",
     "candidates": 2,
     "neighbours": 1,
     "withheld": 0.0,
@@ -57,6 +57,13 @@ METHODS: dict[str, Entry] = {
     "emma-published-joint": Entry("EMMA as published, trained jointly", Emma, {**_PUBLISHED, "training": "joint"}),
     "emma-published-no-virtual": Entry(
         "EMMA as published, without virtual entities", Emma, {**_PUBLISHED, "virtual_entities": False}
+    ),
+    "emma-pairs": Entry(
+        "EMMA as built, the sentence read anew with each candidate",
+        Emma,
+        {"reading": "pairs"},
+        extra=True,
+        catalogue=True,
     ),
     "emma-joint": Entry("EMMA as built, trained jointly", Emma, {"training": "joint"}, extra=True, catalogue=True),
     "emma-no-virtual": Entry(

@@ -123,7 +123,7 @@ def machine() -> dict[str, str]:
 
 def _open_set(method: Method, folder: Path, data: SplitData, seed: int) -> list[dict[str, Any]]:
     """Of EMMA as built only: no other method that is compared can answer null."""
-    if not isinstance(method, Emma) or method.checkpoint.classifier is None or method.recipe.head != "shared":
+    if not isinstance(method, Emma) or method.checkpoint.classifier is None or method.recipe.reading == "published":
         return []
     found = measure(method.checkpoint, folder, data.test, data.described["catalogue"], seed)
     return [{"set": name, **figures} for name, figures in found.items()]

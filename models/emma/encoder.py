@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -14,6 +15,9 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
 from models.text import MARKERS
+
+UNSEEN = -1e4
+"""Added to the attention logit of a token that is not to be seen; float16 holds it too."""
 
 
 class EncoderError(Exception):
@@ -104,6 +108,52 @@ class Encoder(nn.Module):
             settings.pop(private, None)
         return settings | {"model_type": self.model.config.model_type}
 
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The transformer layers, lowest first.
+
+        Raises:
+            EncoderError: the architecture keeps them elsewhere than BERT and its like do.
+        """
+        layers = getattr(getattr(self.model, "encoder", None), "layer", None)
+        if not isinstance(layers, nn.ModuleList):
+            raise EncoderError(
+                f"an encoder of type {self.model.config.model_type!r} cannot be cut between its layers: "
+                "take one whose layers are BERT's, such as BERT, RoBERTa or MiniLM, or train with --reading pairs"
+            )
+        return layers
+
+    def check_layers(self) -> None:
+        """Make sure that `lower` and `through` compute what the encoder does.
+
+        Raises:
+            EncoderError: they do not, for its layers take more than states or are not all that there is.
+        """
+        ids = torch.arange(1, 5, device=self.model.device)[None]
+        mask = torch.ones_like(ids)
+        was_training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                same = torch.allclose(self.lower(ids, mask, len(self.layers)), self(ids, mask), atol=1e-4)
+        except (AttributeError, TypeError, ValueError, RuntimeError):
+            same = False
+        finally:
+            self.train(was_training)
+        if not same:
+            raise EncoderError(
+                f"an encoder of type {self.model.config.model_type!r} cannot be cut between its layers: take one whose "
+                "layers are BERT's, such as BERT, RoBERTa or MiniLM, or train with --reading pairs"
+            )
+
+    def lower(self, input_ids: Tensor, attention_mask: Tensor, count: int) -> Tensor:
+        """States after the first `count` layers: (batch, length) → (batch, length, d)."""
+        arguments = {"input_ids": input_ids}
+        if self.takes_types:
+            arguments["token_type_ids"] = torch.zeros_like(input_ids)
+        layers, embeddings = self.layers, cast(nn.Module, self.model.embeddings)
+        return through(layers[:count], embeddings(**arguments), attention_mask[:, None, None, :] > 0)
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         """Last hidden states (Eq. 1 and 4): (batch, length) → (batch, length, d)."""
         arguments = {"input_ids": input_ids, "attention_mask": attention_mask}
@@ -111,6 +161,20 @@ class Encoder(nn.Module):
             arguments["token_type_ids"] = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
         hidden: Tensor = self.model(**arguments).last_hidden_state
         return hidden
+
+
+def through(layers: Iterable[nn.Module], hidden: Tensor, sees: Tensor) -> Tensor:
+    """States after some layers.
+
+    Args:
+        layers: of a BERT-family encoder.
+        hidden: states before them (batch, length, d).
+        sees: which token (third axis) may attend to which (last axis): (batch, 1, length or 1, length), boolean.
+    """
+    hindrance = torch.zeros_like(sees, dtype=hidden.dtype).masked_fill(~sees, UNSEEN)
+    for layer in layers:
+        hidden = layer(hidden, hindrance)
+    return hidden
 
 
 def save_vocabulary(vocabulary: Vocabulary, path: Path) -> None:

@@ -70,13 +70,6 @@ class RecallTower(nn.Module):
         """Eq. 2–3 over token states (batch, length, d) and (batch, 2) → (batch, 3·d), float32."""
         return normalize(marker_states(hidden, marker_positions)[:, : self.dimension].float(), dim=-1)
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, content_mask: Tensor, marker_positions: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Both vectors from one reading, as the exported graph gives them: the caller takes the one that it means."""
-        hidden = self.encoder(input_ids, attention_mask)
-        return self.instance_vectors(hidden, marker_positions), self.description_vectors(hidden, content_mask)
-
 
 def marker_states(hidden: Tensor, marker_positions: Tensor) -> Tensor:
     """h_[CLS] ⊕ h_[Eh] ⊕ h_[Et] (Eq. 2–3): (batch, length, d), (batch, 2) → (batch, 3·d)."""

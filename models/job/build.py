@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal
 
 import faiss
 import numpy as np
+import numpy.typing as npt
 
 from models.bundle import (
     CATALOGUE,
@@ -29,10 +31,12 @@ from models.bundle import (
     load_bundle,
     write_manifest,
 )
+from models.candidates import CandidateList
 from models.chunks import Vectors
 from models.emma.encoder import save_vocabulary
 from models.job.checkpoint import Checkpoint
-from models.job.export import export_classifier, export_recall, quantise
+from models.job.export import export_classifier, export_recall
+from models.job.quantise import quantise
 from models.job.verify import check_fp32, check_quantised, compare
 from models.relation import Relation, write_relations
 from models.runtime import Runtime
@@ -41,6 +45,9 @@ from models.wordings import relation_vectors
 
 Precision = Literal["fp32", "int8"]
 Say = Callable[[str], None]
+
+SAMPLES = 64
+"""Texts of each kind by which the sizes of a graph's values are known before they are brought into 8 bits."""
 
 
 def export(
@@ -56,7 +63,7 @@ def export(
     """Write a bundle that has no relations yet, after its graphs were found to be the model.
 
     Args:
-        checkpoint: trained, with a shared-head classifier.
+        checkpoint: trained, with a classifier that reads a sentence once for all candidates.
         output: a directory that is absent, empty, or a bundle that is replaced.
         precision: of the graphs.
         name: of the model; every answer carries it.
@@ -88,8 +95,8 @@ def export(
         if precision == "int8":
             small.mkdir()
             shutil.copy(full / TOKENIZER, small / TOKENIZER)
-            for graph in (RECALL, CLASSIFIER):
-                quantise(full / graph, small / graph)
+            for graph, samples in _samples(exported, instances[:SAMPLES], relations).items():
+                quantise(full / graph, small / graph, samples)
             quantised = Runtime(_described(checkpoint, small, "int8", name))
             fidelity = compare(exported, quantised, checkpoint.calibration, instances, relations)
             say(f"int8 against fp32: {json.dumps(fidelity.to_json())}")
@@ -127,6 +134,24 @@ def record(path: Path, scores: dict[str, Any]) -> Bundle:
     """
     manifest = load_bundle(path).manifest
     return _rewritten(path, manifest.model_copy(update={"scores": manifest.scores | scores}))
+
+
+def _samples(
+    runtime: Runtime, instances: Sequence[Instance], relations: Sequence[Relation]
+) -> dict[str, list[Mapping[str, npt.NDArray[Any]]]]:
+    """Inputs of each graph, one text or list of candidates each, so that nothing is padded."""
+    inputs, described = runtime.prepare(instances), runtime.describe(relations)
+    lists = [
+        CandidateList(x, tuple(described[i : i + 1]))
+        for x, i in zip(inputs, cycle(range(len(described))), strict=False)
+    ]
+    return {
+        RECALL: [
+            *(runtime.inputs.instance_arrays([x]) for x in inputs),
+            *(runtime.inputs.description_arrays([x]) for x in described[:SAMPLES]),
+        ],
+        CLASSIFIER: [runtime.layout([x]).arrays() for x in lists],
+    }
 
 
 def _described(

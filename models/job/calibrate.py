@@ -6,8 +6,8 @@ import random
 from dataclasses import replace
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
+from scipy.optimize import minimize
+from scipy.special import logsumexp, softmax
 from sklearn.linear_model import LogisticRegression
 
 from models.decision import Calibration, scores
@@ -21,6 +21,9 @@ FEWEST = 50
 CANDIDATES = 20
 """Relations among which validation examples are answered, at least: among fewer, the answer is right too easily."""
 
+RIDGE = 1e-3
+"""Keeps the weights finite where one of the scores is never wrong."""
+
 
 def calibrate(checkpoint: Checkpoint, data: TrainingData) -> Calibration:
     """Calibration of a checkpoint on its validation set.
@@ -31,7 +34,7 @@ def calibrate(checkpoint: Checkpoint, data: TrainingData) -> Calibration:
     candidates at once, keeps its defaults.
     """
     recipe = checkpoint.recipe
-    if checkpoint.classifier is None or recipe.head != "shared":
+    if checkpoint.classifier is None or recipe.reading == "published":
         return checkpoint.calibration
     candidates = _candidates(data, recipe.seed)
     besides = set(candidates) - set(data.valid_relations)
@@ -43,7 +46,7 @@ def calibrate(checkpoint: Checkpoint, data: TrainingData) -> Calibration:
         return checkpoint.calibration
     found = score(checkpoint, examples, [data.relations[name] for name in candidates], recipe.choose_among)
     gold = gold_positions(found, examples)
-    calibration = fit_temperature(checkpoint.calibration, found, gold)
+    calibration = fit_weights(checkpoint.calibration, found, gold)
     if len(unrelated) < FEWEST:
         return calibration
     return fit_threshold(fit_some(calibration, found, gold), found, gold)
@@ -64,24 +67,27 @@ def gold_positions(found: Scored, examples: list[Example]) -> Integers:
     return positions
 
 
-def fit_temperature(calibration: Calibration, found: Scored, gold: Integers) -> Calibration:
-    """One factor for both weights in log P(i | some), by maximum likelihood over rows whose relation was recalled.
+def fit_weights(calibration: Calibration, found: Scored, gold: Integers) -> Calibration:
+    """The two weights in log P(i | some), by maximum likelihood over rows whose relation was recalled.
 
-    Their proportion is not fitted: it would be that of the few relations of validation, or, where those were
-    trained on, one that trusts recall more than it deserves on relations to come.
+    Neither is let below 0: a model that misleads on the few relations of validation is ignored, not contradicted.
     """
     rows = np.flatnonzero(gold < found.top.shape[1])
-    fused = calibration.classifier_weight * _logits(found)[rows] + calibration.recall_weight * found.top_cosines()[rows]
+    right = np.arange(len(rows)), gold[rows]
+    # Of like size, so that the search has no long valley to follow.
+    spreads = np.array([_spread(_logits(found)[rows]), _spread(found.top_cosines()[rows])])
+    features = np.stack([_logits(found)[rows], found.top_cosines()[rows]], axis=-1) / spreads
 
-    def loss(factor: float) -> float:
-        return float((logsumexp(factor * fused, axis=1) - factor * fused[np.arange(len(rows)), gold[rows]]).mean())
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        fused = features @ weights
+        likely = softmax(fused, axis=1)
+        slope = (likely[..., None] * features).sum(axis=1) - features[right]
+        value = (logsumexp(fused, axis=1) - fused[right]).mean() + RIDGE * weights @ weights / 2
+        return float(value), slope.mean(axis=0) + RIDGE * weights
 
-    factor = float(minimize_scalar(loss, bounds=(0.01, 10.0), method="bounded").x)
-    return replace(
-        calibration,
-        classifier_weight=factor * calibration.classifier_weight,
-        recall_weight=factor * calibration.recall_weight,
-    )
+    start = np.array([calibration.classifier_weight, calibration.recall_weight]) * spreads
+    fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None), (0.0, None)]).x / spreads
+    return replace(calibration, classifier_weight=float(fitted[0]), recall_weight=float(fitted[1]))
 
 
 def fit_some(calibration: Calibration, found: Scored, gold: Integers) -> Calibration:
@@ -106,6 +112,11 @@ def fit_threshold(calibration: Calibration, found: Scored, gold: Integers) -> Ca
     grid = np.round(np.arange(0.05, 0.96, 0.01), 2)
     f1 = [2 * (right & (best >= t)).sum() / max(1, (best >= t).sum() + related) for t in grid]
     return replace(calibration, threshold=float(grid[int(np.argmax(f1))]))
+
+
+def _spread(values: Floats) -> float:
+    """How far a score tells the candidates of a row apart, on average."""
+    return float(values.std(axis=1).mean()) + 1e-9
 
 
 def _logits(found: Scored) -> Floats:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
+from models.candidates import CandidateList, Ids, States, lay_out, texts, without_absent
 from models.chunks import Vectors, in_chunks
 from models.decision import Calibration
 from models.emma.classifier import PairClassifier
 from models.emma.encoder import Encoder, Vocabulary, blank_encoder, load_encoder, load_vocabulary, save_vocabulary
+from models.emma.reader import CandidateReader
 from models.emma.recall import RecallTower
 from models.job.devices import best_device
 from models.job.inference import ROWS_AT_ONCE, numbers, tensors
@@ -46,7 +49,7 @@ class Checkpoint:
     vocabulary: Vocabulary
     inputs: InputBuilder
     recall: RecallTower
-    classifier: PairClassifier | None
+    classifier: PairClassifier | CandidateReader | None
     calibration: Calibration
     training: dict[str, Any]
 
@@ -91,26 +94,8 @@ class Checkpoint:
 
         return in_chunks(inputs, lambda x: len(x.ids), ROWS_AT_ONCE, call)
 
-    def classify(self, pairs: Sequence[tuple[InstanceInput, DescriptionInput]]) -> Vectors:
-        """Logit of each pair against "none of these", shape (pairs,).
-
-        Raises:
-            CheckpointError: only recall was trained, or the head reads all candidates at once.
-        """
-        classifier = self.classifier
-        if classifier is None or self.recipe.head != "shared":
-            raise CheckpointError(
-                "this checkpoint has no classifier that scores single pairs: train one, with --head shared"
-            )
-
-        def call(rows: list[tuple[InstanceInput, DescriptionInput]]) -> Vectors:
-            tensors = self.tensors(self.inputs.pair_arrays(rows))
-            return numbers(classifier, self.recipe, self.device, lambda: classifier(**tensors)[:, 0])
-
-        return in_chunks(pairs, lambda pair: len(pair[0].ids) + len(pair[1].ids), ROWS_AT_ONCE, call)
-
-    def classify_lists(self, lists: Sequence[Sequence[tuple[InstanceInput, DescriptionInput]]]) -> Vectors:
-        """Logits of whole candidate lists, all of the same k, best recalled first: (instances, k).
+    def classify(self, lists: Sequence[CandidateList]) -> Vectors:
+        """Logit of each candidate against "none of these" (lists, k), -inf where a list has fewer than k.
 
         Raises:
             CheckpointError: only recall was trained, or the paper's head was trained for another k.
@@ -118,18 +103,49 @@ class Checkpoint:
         classifier = self.classifier
         if classifier is None:
             raise CheckpointError("this checkpoint has no classifier: train one with --training separate or joint")
-        k = len(lists[0])
-        if self.recipe.head == "concatenated" and k != self.recipe.candidates:
+        k = max((len(x.candidates) for x in lists), default=0)
+        if isinstance(classifier, CandidateReader):
+            return in_chunks(lists, lambda x: x.length, ROWS_AT_ONCE, lambda rows: self._read(classifier, rows, k))
+        return self._read_pairs(classifier, lists, k)
+
+    def layout(self, lists: Sequence[CandidateList]) -> dict[str, torch.Tensor]:
+        """What the candidate reader takes of lists: no gradient flows through it, for it comes from recall."""
+        layout = lay_out(
+            lists, self._states(texts(part for x in lists for part in x.parts)), self.inputs.pad_to_multiple_of
+        )
+        return {name: torch.from_numpy(array).to(self.device) for name, array in layout.arrays().items()}
+
+    def _read(self, reader: CandidateReader, lists: list[CandidateList], k: int) -> Vectors:
+        tensors = self.layout(lists)
+        return without_absent(numbers(reader, self.recipe, self.device, lambda: reader(**tensors)), lists, k)
+
+    def _states(self, wanted: Sequence[Ids]) -> dict[Ids, States]:
+        encoder = self.recall.encoder
+        shared = len(encoder.layers) - self.recipe.classifier_layers
+        found: dict[Ids, States] = {}
+        order = sorted(wanted, key=len)
+        for start in range(0, len(order), ROWS_AT_ONCE):
+            rows = order[start : start + ROWS_AT_ONCE]
+            batch = self.tensors(self.inputs.plain_arrays(rows))
+            states = numbers(encoder, self.recipe, self.device, partial(_lower, encoder, batch, shared))
+            found.update((row, state[: len(row)]) for row, state in zip(rows, states, strict=True))
+        return found
+
+    def _read_pairs(self, classifier: PairClassifier, lists: Sequence[CandidateList], k: int) -> Vectors:
+        if self.recipe.reading == "published" and {len(x.candidates) for x in lists} != {self.recipe.candidates}:
             raise CheckpointError(
                 f"this checkpoint's head reads exactly {self.recipe.candidates} candidates, got {k}: "
                 f"give --k {self.recipe.candidates} and at least as many relations"
             )
 
-        def call(rows: list[Sequence[tuple[InstanceInput, DescriptionInput]]]) -> Vectors:
-            tensors = self.tensors(self.inputs.pair_arrays([pair for row in rows for pair in row]))
-            return numbers(classifier, self.recipe, self.device, lambda: classifier(**tensors, candidates=k))
+        def call(rows: list[CandidateList]) -> Vectors:
+            # All at once, as the paper's head needs them; where a list has fewer, its first stands in.
+            pairs = [(x.instance, y) for x in rows for y in x.candidates + x.candidates[:1] * (k - len(x.candidates))]
+            batch = self.tensors(self.inputs.pair_arrays(pairs))
+            logits = numbers(classifier, self.recipe, self.device, lambda: classifier(**batch, candidates=k))
+            return without_absent(logits, rows, k)
 
-        return in_chunks(lists, lambda row: len(row[0][0].ids), max(1, ROWS_AT_ONCE // k), call)
+        return in_chunks(lists, lambda x: len(x.instance.ids), max(1, ROWS_AT_ONCE // k), call)
 
     def tensors(self, arrays: Arrays) -> dict[str, torch.Tensor]:
         """Model inputs as tensors where the models are."""
@@ -173,7 +189,7 @@ def new_checkpoint(recipe: Recipe) -> Checkpoint:
             f"sentence_tokens + description_tokens = {longest}, but {recipe.encoder} reads at most "
             f"{recall.encoder.positions} tokens: lower one of them"
         )
-    calibration = Calibration(recall_weight=recipe.recall_prior / recipe.temperature)
+    calibration = Calibration(recall_weight=1 / recipe.temperature)
     return _assembled(recipe, vocabulary, recall, classifier, calibration, {})
 
 
@@ -204,15 +220,22 @@ def load_checkpoint(path: Path, device: str | None = None) -> Checkpoint:
     return checkpoint
 
 
-def _classifier(encoder: Encoder, recipe: Recipe) -> PairClassifier:
-    return PairClassifier(encoder, recipe.head, recipe.candidates)
+def _lower(encoder: Encoder, batch: dict[str, torch.Tensor], count: int) -> torch.Tensor:
+    return encoder.lower(batch["input_ids"], batch["attention_mask"], count)
+
+
+def _classifier(encoder: Encoder, recipe: Recipe) -> PairClassifier | CandidateReader:
+    if recipe.reading == "once":
+        encoder.check_layers()
+        return CandidateReader(encoder, recipe.classifier_layers)
+    return PairClassifier(encoder, "shared" if recipe.reading == "pairs" else "concatenated", recipe.candidates)
 
 
 def _assembled(
     recipe: Recipe,
     vocabulary: Vocabulary,
     recall: RecallTower,
-    classifier: PairClassifier | None,
+    classifier: PairClassifier | CandidateReader | None,
     calibration: Calibration,
     training: dict[str, Any],
 ) -> Checkpoint:

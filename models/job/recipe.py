@@ -67,22 +67,23 @@ class Recipe(BaseModel):
     paraphrases: bool = Field(True, description="Draw a relation's wording at random in each step.")
 
     classifier_epochs: int = Field(1, ge=1, description="Passes, each over instances drawn anew.")
-    classifier_instances: int = Field(10_000, ge=1, description="Instances per pass, spread evenly over relations.")
+    classifier_instances: int = Field(6_000, ge=1, description="Instances per pass, spread evenly over relations.")
     classifier_batch: int = Field(16, ge=1, description="Instances per step, each with its candidates.")
     classifier_learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate of the classifier.")
     classifier_warmup_steps: int = Field(20, ge=0, description="As warmup_steps, of the classifier.")
-    recall_prior: float = Field(
-        1.0,
-        ge=0,
-        description="Weight of recall's log-probability beside the classifier's logits, in answers and, trained "
-        "separately, in the loss; 0 leaves the choice to the classifier.",
-    )
     classifier_start: Literal["recall", "encoder"] = Field(
         "recall",
-        description="Start from the trained recall tower's encoder or from `encoder`.",
+        description="Start from the trained recall tower or from `encoder`.",
     )
-    head: Literal["shared", "concatenated"] = Field(
-        "shared", description="Score each candidate with shared weights, or the paper's head over all k at once."
+    reading: Literal["once", "pairs", "published"] = Field(
+        "once",
+        description="Read a sentence once for all candidates, above recall's lower layers; or anew with each; or "
+        "with each, and the paper's head over all k.",
+    )
+    classifier_layers: int = Field(
+        3,
+        ge=1,
+        description="Upper layers of its own that a classifier has which reads a sentence once for all candidates.",
     )
     candidates: int = Field(4, ge=2, description="Candidates per instance in training.")
     neighbours: int = Field(6, ge=1, description="Recall's nearest relations that the wrong candidates are drawn from.")
@@ -91,7 +92,7 @@ class Recipe(BaseModel):
     )
     reversed: float = Field(0.1, ge=0, le=1, description="Part of the instances shown with head and tail swapped.")
     unrelated: float = Field(
-        0.35, ge=0, lt=1, description="Part of the instances that are unrelated pairs, if there are any."
+        0.25, ge=0, lt=1, description="Part of the instances that are unrelated pairs, if there are any."
     )
     choose_among: int = Field(5, ge=2, description="k of validation, calibration and the bundle.")
 
@@ -110,10 +111,10 @@ class Recipe(BaseModel):
         return self.model_dump(exclude={"encoder_name"}) | {"encoder": name}
 
     @model_validator(mode="after")
-    def _head_can_say_none(self) -> Self:
-        if self.head == "concatenated" and (self.withheld or self.reversed or self.unrelated):
+    def _published_head_knows_no_none(self) -> Self:
+        if self.reading == "published" and (self.withheld or self.reversed or self.unrelated):
             raise ValueError(
-                'the paper\'s head has no "none of these": with head=concatenated, withheld, reversed and unrelated '
+                'the paper\'s head has no "none of these": with reading=published, withheld, reversed and unrelated '
                 f"must be 0, got {self.withheld}, {self.reversed} and {self.unrelated}"
             )
         return self

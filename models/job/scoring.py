@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from models.candidates import CandidateList
 from models.chunks import Vectors
 from models.decision import Calibration, relation_log_probabilities, scores
 from models.job.dataset import Example
@@ -35,8 +36,8 @@ class Model(Protocol):
     def encode_descriptions(self, inputs: Sequence[DescriptionInput]) -> Vectors:
         """Unit vectors (descriptions, dimension)."""
 
-    def classify(self, pairs: Sequence[tuple[InstanceInput, DescriptionInput]]) -> Vectors:
-        """Logits (pairs,)."""
+    def classify(self, lists: Sequence[CandidateList]) -> Vectors:
+        """Logits (lists, k)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,13 @@ class Scored:
         """The classifier's own choice among the k, recall's scores thrown away."""
         return self._chosen(self._logits())
 
+    def likelihoods(self, calibration: Calibration) -> Floats:
+        """P(i | some) of the top k by both models (examples, k)."""
+        return np.exp(relation_log_probabilities(calibration, self.top_cosines(), self._logits()))
+
     def fused(self, calibration: Calibration) -> list[str]:
         """The choice by both models, none not being a choice."""
-        return self._chosen(relation_log_probabilities(calibration, self.top_cosines(), self._logits()))
+        return self._chosen(self.likelihoods(calibration))
 
     def decided(self, calibration: Calibration, threshold: float | None = None) -> list[str | None]:
         """The answer as the service gives it: None where no candidate's score reaches the threshold."""
@@ -126,9 +131,5 @@ def classified(model: Model, examples: Sequence[Example], relations: Sequence[Re
 def _logits(
     model: Model, inputs: Sequence[InstanceInput], described: Sequence[DescriptionInput], top: Integers
 ) -> Floats:
-    lists = [[(x, described[column]) for column in columns] for x, columns in zip(inputs, top, strict=True)]
-    classify_lists = getattr(model, "classify_lists", None)
-    if classify_lists is not None:
-        return np.asarray(classify_lists(lists), dtype=np.float64)
-    flat = model.classify([pair for row in lists for pair in row])
-    return flat.reshape(top.shape).astype(np.float64)
+    lists = [CandidateList(x, tuple(described[i] for i in row)) for x, row in zip(inputs, top, strict=True)]
+    return np.asarray(model.classify(lists), dtype=np.float64)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import log_softmax, logsigmoid
+from torch.nn.functional import logsigmoid
 from torch.nn.utils.rnn import pad_sequence
 
+from models.candidates import CandidateList
 from models.emma.losses import candidate_loss, closed_candidate_loss, info_nce
+from models.emma.reader import CandidateReader
 from models.emma.recall import RecallTower
 from models.job.batches import length_buckets
 from models.job.checkpoint import Checkpoint
@@ -21,7 +22,7 @@ from models.job.devices import autocast
 from models.job.inference import full_precision
 from models.job.metrics import standard_scores
 from models.job.questions import Question, Questioner, spread_evenly
-from models.job.scoring import Scored, score
+from models.job.scoring import score
 from models.job.stage import Stage
 from models.relation import opposites
 from models.text import DescriptionInput, InstanceInput, description_text
@@ -153,7 +154,6 @@ class ClassifierStage(EmmaStage):
             self.classifier.start_from(checkpoint.recall)
         self.questioner = Questioner(data.relations, data.train_relations, self.recipe)
         self.questions: list[Question] = []
-        self.priors: list[Tensor] = []
 
     def batches(self, epoch: int) -> list[list[int]]:
         """Instances drawn anew, their candidates recalled, in length buckets."""
@@ -167,42 +167,22 @@ class ClassifierStage(EmmaStage):
             self.questioner.ask(example, [found.relations[i] for i in row], draw)
             for example, row in zip(examples, found.top, strict=True)
         ]
-        # The paper's head answers by itself.
-        self.priors = self._priors(examples, found) if self.recipe.head == "shared" else []
         lengths = [len(question.instance.sentence) for question in self.questions]
         return length_buckets(lengths, self.recipe.classifier_batch, seed)
 
     def loss(self, rows: Sequence[int], draw: random.Random) -> Tensor:
-        """Eq. 15 with "none of these", over both models' scores as they are put together in an answer.
+        """Eq. 15 with "none of these", of the classifier by itself.
 
-        What recall knows the classifier need not learn; it learns where recall errs.
+        Recall is surer of relations that it was trained on than of others: beside it, the classifier would learn
+        too little of them to know others.
         """
-        priors = [self.priors[row] for row in rows] if self.priors else None
-        return question_loss(self, [self.questions[row] for row in rows], draw, priors)
-
-    def _priors(self, examples: Sequence[Example], found: Scored) -> list[Tensor]:
-        """What recall adds to each candidate's logit: its log-probability over that of a blind guess among them.
-
-        So the candidates' weight against "none of these" is, on the whole, left to the classifier.
-        """
-        weight = self.recipe.recall_prior / self.recipe.temperature
-        cosines, column = found.cosines.copy(), {name: i for i, name in enumerate(found.relations)}
-        turned = [i for i, x in enumerate(self.questions) if x.instance != examples[i].instance]
-        if turned:
-            relations = [self.data.relations[name] for name in found.relations]
-            asked = [Example(self.questions[i].instance, None) for i in turned]
-            cosines[turned] = score(self.checkpoint, asked, relations, 1, classify=False).cosines
-        priors = []
-        for row, question in zip(cosines, self.questions, strict=True):
-            near = torch.from_numpy(row[[column[name] for name in question.candidates]])
-            priors.append((log_softmax(weight * near, dim=0) + math.log(len(near))).to(self.device))
-        return priors
+        return question_loss(self, [self.questions[row] for row in rows], draw)
 
     def validate(self) -> dict[str, float]:
         """Macro F1 of recall, of the classifier and of both."""
         examples = self.valid_examples()
         relations = [self.data.relations[name] for name in self.data.valid_relations]
-        k = self.recipe.choose_among if self.recipe.head == "shared" else self.recipe.candidates
+        k = self.recipe.choose_among if self.recipe.reading != "published" else self.recipe.candidates
         found = score(self.checkpoint, examples, relations, k)
         gold = [str(x.relation) for x in examples]
         fused = standard_scores(gold, found.fused(self.checkpoint.calibration)).f1
@@ -246,35 +226,37 @@ class JointStage(ClassifierStage):
         return loss + question_loss(self, questions, draw)
 
 
-def question_loss(
-    stage: ClassifierStage,
-    questions: Sequence[Question],
-    draw: random.Random,
-    priors: Sequence[Tensor] | None = None,
-) -> Tensor:
-    """Eq. 13–15 over a batch of questions, with what is added to each one's logits (candidates,), if anything."""
+def question_loss(stage: ClassifierStage, questions: Sequence[Question], draw: random.Random) -> Tensor:
+    """Eq. 13–15 over a batch of questions."""
     checkpoint = stage.checkpoint
     ids = sorted({name for question in questions for name in question.candidates})
     described = dict(zip(ids, stage.described(ids, draw), strict=True))
     inputs = checkpoint.prepare([question.instance for question in questions])
-    pairs = [
-        (instance, described[name])
+    lists = [
+        CandidateList(instance, tuple(described[name] for name in question.candidates))
         for instance, question in zip(inputs, questions, strict=True)
-        for name in question.candidates
     ]
     sizes = [len(question.candidates) for question in questions]
     none = max(sizes)
     gold = torch.tensor([none if x.gold is None else x.gold for x in questions], device=checkpoint.device)
-    if stage.recipe.head == "concatenated":
+    if stage.recipe.reading == "published":
+        pairs = [(x.instance, y) for x in lists for y in x.candidates]
         tensors = checkpoint.tensors(checkpoint.inputs.pair_arrays(pairs))
         return closed_candidate_loss(stage.classifier(**tensors, candidates=none), gold)
-    rows = list(torch.split(_logits(stage, pairs), sizes))
-    if priors is not None:
-        rows = [row + prior for row, prior in zip(rows, priors, strict=True)]
-    return candidate_loss(pad_sequence(rows, batch_first=True, padding_value=-torch.inf), gold)
+    return candidate_loss(pad_sequence(_logits(stage, lists), batch_first=True, padding_value=-torch.inf), gold)
 
 
-def _logits(stage: ClassifierStage, pairs: Sequence[tuple[InstanceInput, DescriptionInput]]) -> Tensor:
+def _logits(stage: ClassifierStage, lists: Sequence[CandidateList]) -> list[Tensor]:
+    """Of each list's candidates (k,), in order."""
+    sizes = [len(x.candidates) for x in lists]
+    if isinstance(stage.classifier, CandidateReader):
+        logits = stage.classifier(**stage.checkpoint.layout(lists))
+        return [row[:size] for row, size in zip(logits, sizes, strict=True)]
+    flat = _pair_logits(stage, [(x.instance, y) for x in lists for y in x.candidates])
+    return list(torch.split(flat, sizes))
+
+
+def _pair_logits(stage: ClassifierStage, pairs: Sequence[tuple[InstanceInput, DescriptionInput]]) -> Tensor:
     """Of each pair (pairs,), in order; pairs of like length are read together, since padding costs as text does."""
     checkpoint = stage.checkpoint
     order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0].ids) + len(pairs[i][1].ids))

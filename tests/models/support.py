@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
+from models.candidates import CandidateList
 from models.chunks import Vectors
 from models.job.checkpoint import Checkpoint
 from models.job.dataset import Example, TrainingData
@@ -130,8 +131,8 @@ class LetterModel:
     def encode_descriptions(self, inputs: Sequence[DescriptionInput]) -> Vectors:
         return self._vectors([x.ids[0] for x in inputs])
 
-    def classify(self, pairs: Sequence[tuple[InstanceInput, DescriptionInput]]) -> Vectors:
-        return np.array([4 if x.ids == d.ids else -4 for x, d in pairs], dtype=np.float32)
+    def classify(self, lists: Sequence[CandidateList]) -> Vectors:
+        return np.array([[4 if y.ids == x.instance.ids else -4 for y in x.candidates] for x in lists], dtype=np.float32)
 
     def _vectors(self, letters: Sequence[int]) -> Vectors:
         angles = np.array(letters) / 10

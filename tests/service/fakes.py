@@ -25,6 +25,7 @@ from models.bundle import (
     load_bundle,
     write_manifest,
 )
+from models.candidates import CandidateList
 from models.decision import Calibration
 from models.relation import Relation, write_relations
 from models.text import MARKERS, DescriptionInput, InputBuilder, Instance, InstanceInput, Lengths, description_text
@@ -148,6 +149,10 @@ class FakeRuntime:
     def encode_descriptions(self, inputs: Sequence[DescriptionInput]) -> Vectors:
         return bags(self.inputs, [x.ids for x in inputs])
 
-    def classify(self, pairs: Sequence[tuple[InstanceInput, DescriptionInput]]) -> Vectors:
-        shared = [len(content(self.inputs, x.ids) & content(self.inputs, d.ids)) for x, d in pairs]
-        return np.array([6.0 * count - 3.0 for count in shared], dtype=np.float32)
+    def classify(self, lists: Sequence[CandidateList]) -> Vectors:
+        logits = np.full((len(lists), max(len(x.candidates) for x in lists)), -np.inf, dtype=np.float32)
+        for row, each in enumerate(lists):
+            read = content(self.inputs, each.instance.ids)
+            shared = [len(read & content(self.inputs, x.ids)) for x in each.candidates]
+            logits[row, : len(shared)] = [6.0 * count - 3.0 for count in shared]
+        return logits

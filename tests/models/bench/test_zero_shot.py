@@ -108,4 +108,4 @@ def test_the_standard_error_is_that_of_drawing_the_test_instances_again(cell: di
 def test_what_differs_from_the_common_recipe_is_in_the_cell(grid: Grid) -> None:
     with quiet() as progress:
         found = grid.run(SPLIT, "emma-published", progress)["recipe"]
-    assert (found["neighbours"], found["head"], found["contrast"]) == (1, "concatenated", "instances")
+    assert (found["neighbours"], found["reading"], found["contrast"]) == (1, "published", "instances")

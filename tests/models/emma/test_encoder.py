@@ -15,6 +15,7 @@ from models.emma.encoder import (
     load_encoder,
     load_vocabulary,
     save_vocabulary,
+    through,
 )
 from models.text import MARKERS
 
@@ -105,6 +106,77 @@ def test_the_types_of_tokens_matter(encoder: Encoder) -> None:
 def test_padding_does_not_change_the_states_before_it(encoder: Encoder) -> None:
     short, long = encoder(IDS[:, :4], MASK[:, :4]), encoder(IDS, MASK)
     torch.testing.assert_close(long[:, :4], short)
+
+
+def test_the_layers_are_those_of_the_architecture(encoder: Encoder) -> None:
+    assert len(encoder.layers) == 2
+
+
+def test_after_all_layers_the_lower_states_are_the_last(encoder: Encoder) -> None:
+    torch.testing.assert_close(encoder.lower(IDS, MASK, 2)[:, :4], encoder(IDS, MASK)[:, :4])
+
+
+def test_after_no_layer_the_lower_states_are_the_embeddings(encoder: Encoder) -> None:
+    assert torch.equal(encoder.lower(IDS, MASK, 0), encoder.model.get_submodule("embeddings")(IDS))
+
+
+def test_the_upper_layers_go_on_from_the_lower_states(encoder: Encoder) -> None:
+    lower = encoder.lower(IDS, MASK, 1)
+    found = through(encoder.layers[1:], lower, MASK[:, None, None, :] > 0)
+    assert not torch.allclose(lower, found)
+    torch.testing.assert_close(found[:, :4], encoder(IDS, MASK)[:, :4])
+
+
+def test_padding_does_not_change_the_lower_states_before_it(encoder: Encoder) -> None:
+    short, long = encoder.lower(IDS[:, :4], MASK[:, :4], 2), encoder.lower(IDS, MASK, 2)
+    torch.testing.assert_close(long[:, :4], short)
+
+
+def test_a_token_does_not_attend_to_what_it_may_not_see(encoder: Encoder) -> None:
+    sees = torch.eye(5, dtype=torch.bool)[None, None]
+    hidden = torch.randn(1, 5, 32)
+    changed = hidden.clone()
+    changed[:, 1:] += 1
+    first, again = (through(encoder.layers, x, sees) for x in (hidden, changed))
+    torch.testing.assert_close(again[:, 0], first[:, 0])
+    assert not torch.isclose(again[:, 1:], first[:, 1:]).all(dim=-1).any()
+
+
+SMALL = {
+    "vocab_size": 20,
+    "hidden_size": 8,
+    "embedding_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "pad_token_id": 0,
+}
+
+
+@pytest.mark.parametrize("kind", ["roberta", "electra"])
+def test_lower_states_are_those_of_other_encoders_of_the_family_too(kind: str) -> None:
+    found = blank_encoder(SMALL | {"model_type": kind}).eval()
+    torch.testing.assert_close(found.lower(IDS, MASK, 2)[:, :4], found(IDS, MASK)[:, :4])
+
+
+def test_an_encoder_that_cannot_be_cut_is_named() -> None:
+    other = blank_encoder({"model_type": "distilbert", "dim": 8, "n_layers": 2, "n_heads": 2, "hidden_dim": 16})
+    with pytest.raises(EncoderError, match="of type 'distilbert' cannot be cut between its layers"):
+        _ = other.layers
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "electra"])
+def test_layers_that_compute_what_the_encoder_does_are_let_pass_in_any_mode(kind: str) -> None:
+    other = blank_encoder(SMALL | {"model_type": kind}).train()
+    other.check_layers()
+    assert other.training
+
+
+# The layers of the first take more than states; the second has a norm behind its last layer.
+@pytest.mark.parametrize("kind", ["mpnet", "roberta-prelayernorm"])
+def test_layers_that_do_not_are_refused_before_anything_is_trained(kind: str) -> None:
+    with pytest.raises(EncoderError, match=f"of type '{kind}' cannot be cut .* train with --reading pairs"):
+        blank_encoder(SMALL | {"model_type": kind}).check_layers()
 
 
 def test_the_pooling_head_is_dropped(encoder: Encoder) -> None:

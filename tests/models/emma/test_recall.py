@@ -111,13 +111,6 @@ def test_the_two_pools_have_weights_of_their_own(tower: RecallTower) -> None:
     assert not torch.allclose(head, tail)
 
 
-def test_forward_gives_the_same_as_the_two_sides(tower: RecallTower) -> None:
-    ids, mask, content = padded([SHORT, LONG], 8)
-    instances, descriptions = tower(ids, mask, content, POSITIONS)
-    torch.testing.assert_close(instances, tower.instances(ids, mask, POSITIONS))
-    torch.testing.assert_close(descriptions, tower.descriptions(ids, mask, content))
-
-
 def test_vectors_are_in_full_precision_even_if_the_states_are_not(tower: RecallTower) -> None:
     assert tower.instance_vectors(torch.randn(2, 6, 32, dtype=torch.bfloat16), POSITIONS).dtype == torch.float32
 

@@ -112,7 +112,7 @@ def test_an_export_in_8_bits_is_verified_twice(
     exported: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A model this small is too unsure of its answers for the bound of 99% of equal ones.
-    monkeypatch.setattr("models.job.verify.LEAST_AGREEMENT", 70.0)
+    monkeypatch.setattr("models.job.verify.LARGEST_REGRET", 0.1)
     bundle = exported(tmp_path / "new", "int8")
     found = bundle.manifest.scores["verification"]
     assert bundle.manifest.precision == "int8"
@@ -124,16 +124,17 @@ def test_an_export_in_8_bits_is_verified_twice(
 def test_an_export_in_8_bits_is_smaller(
     exported: Export, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.job.verify.LEAST_AGREEMENT", 70.0)
+    monkeypatch.setattr("models.job.verify.LARGEST_REGRET", 0.1)
     files = exported(tmp_path / "new", "int8").manifest.files
     for name in (RECALL, CLASSIFIER):
-        assert files[name].bytes < 0.5 * tiny_bundle.manifest.files[name].bytes
+        # Of so small a classifier, the nodes take as much room as the weights.
+        assert files[name].bytes < 0.6 * tiny_bundle.manifest.files[name].bytes
 
 
 def test_vectors_of_8_bits_have_a_fingerprint_of_their_own(
     exported: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.job.verify.LEAST_AGREEMENT", 70.0)
+    monkeypatch.setattr("models.job.verify.LARGEST_REGRET", 0.1)
     full, small = exported(tmp_path / "full"), exported(tmp_path / "small", "int8")
     assert full.manifest.fingerprint != small.manifest.fingerprint
 
@@ -164,7 +165,7 @@ def test_a_bundle_is_replaced(exported: Export, copy: Path) -> None:
 
 
 def broken(*args: object) -> Fidelity:
-    return Fidelity(max_difference=0.5, min_cosine=0.5, top1_agreement=50.0, company_effect=0.0)
+    return Fidelity(max_difference=0.5, min_cosine=0.5, top1_agreement=50.0, regret=0.5, company_effect=0.0)
 
 
 def test_a_graph_that_is_not_the_model_is_not_written(
@@ -197,14 +198,14 @@ def test_a_graph_of_another_model_is_found_out(
         exported(tmp_path / "new", "fp32", other)
 
 
-def test_a_checkpoint_without_a_shared_head_leaves_nothing_behind(
+def test_a_checkpoint_that_cannot_be_exported_leaves_nothing_behind(
     exported: Export, tiny_recipe: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from models.job.export import export_classifier
 
     monkeypatch.setattr(module, "export_classifier", export_classifier)
-    recipe = tiny_recipe(head="concatenated", withheld=0, reversed=0, unrelated=0)
-    with pytest.raises(CheckpointError, match="shared head"):
+    recipe = tiny_recipe(reading="published", withheld=0, reversed=0, unrelated=0)
+    with pytest.raises(CheckpointError, match="reads a sentence once"):
         exported(tmp_path / "new", "fp32", new_checkpoint(recipe))
     assert list(tmp_path.iterdir()) == []
 

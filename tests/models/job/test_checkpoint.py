@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from models.candidates import CandidateList
 from models.decision import Calibration
+from models.emma.classifier import PairClassifier
 from models.emma.encoder import EncoderError
+from models.emma.reader import CandidateReader
 from models.job.checkpoint import (
     CLASSIFIER,
     CONFIG,
@@ -28,7 +31,7 @@ from models.text import MARKERS, DescriptionInput, InstanceInput
 from tests.models.support import flat
 
 Make = Callable[..., Recipe]
-CLOSED = {"head": "concatenated", "withheld": 0, "reversed": 0, "unrelated": 0}
+CLOSED = {"reading": "published", "withheld": 0, "reversed": 0, "unrelated": 0}
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,12 @@ def descriptions(tiny_checkpoint: Checkpoint, tiny_relations: dict[str, Relation
     return tiny_checkpoint.describe(list(tiny_relations.values())[:12])
 
 
+@pytest.fixture(scope="module")
+def lists(sentences: list[InstanceInput], descriptions: list[DescriptionInput]) -> list[CandidateList]:
+    """Each sentence with three candidates."""
+    return [CandidateList(x, tuple(descriptions[(i + j) % 12] for j in range(3))) for i, x in enumerate(sentences)]
+
+
 @pytest.fixture
 def copy(tiny_checkpoint_dir: Path, tmp_path: Path) -> Path:
     """A checkpoint that a test may break."""
@@ -48,8 +57,8 @@ def copy(tiny_checkpoint_dir: Path, tmp_path: Path) -> Path:
 
 
 def test_both_models_start_from_the_encoder(tiny_recipe: Make) -> None:
-    checkpoint = new_checkpoint(tiny_recipe())
-    assert checkpoint.classifier is not None
+    checkpoint = new_checkpoint(tiny_recipe(reading="pairs"))
+    assert isinstance(checkpoint.classifier, PairClassifier)
     first, second = checkpoint.recall.encoder.state_dict(), checkpoint.classifier.encoder.state_dict()
     table = "model.embeddings.word_embeddings.weight"
     markers = [checkpoint.vocabulary.tokenizer.token_to_id(marker) for marker in MARKERS]
@@ -57,8 +66,15 @@ def test_both_models_start_from_the_encoder(tiny_recipe: Make) -> None:
     assert (first[table] != second[table]).any(dim=1).nonzero().flatten().tolist() == markers
 
 
-def test_both_models_have_an_encoder_of_their_own(tiny_recipe: Make) -> None:
+def test_a_candidate_reader_starts_from_the_encoders_upper_layers(tiny_recipe: Make) -> None:
     checkpoint = new_checkpoint(tiny_recipe())
+    assert isinstance(checkpoint.classifier, CandidateReader)
+    assert torch.equal(flat(checkpoint.classifier.layers), flat(checkpoint.recall.encoder.layers[1:]))
+
+
+@pytest.mark.parametrize("reading", ["once", "pairs"])
+def test_both_models_have_layers_of_their_own(tiny_recipe: Make, reading: str) -> None:
+    checkpoint = new_checkpoint(tiny_recipe(reading=reading))
     assert checkpoint.classifier is not None
     first, second = ({p.data_ptr() for p in x.parameters()} for x in (checkpoint.recall, checkpoint.classifier))
     assert not first & second
@@ -82,10 +98,11 @@ def test_lengths_beyond_the_position_table_are_refused_with_both_numbers(tiny_re
         new_checkpoint(tiny_recipe(sentence_tokens=200, description_tokens=64))
 
 
-def test_lengths_that_fill_the_position_table_can_be_read(tiny_recipe: Make) -> None:
-    checkpoint = new_checkpoint(tiny_recipe(sentence_tokens=192, description_tokens=64))
-    pair = (InstanceInput([7] * 192, 1, 2, True), DescriptionInput([7] * 64, True))
-    assert np.isfinite(checkpoint.classify([pair])).all()
+@pytest.mark.parametrize("reading", ["once", "pairs"])
+def test_lengths_that_fill_the_position_table_can_be_read(tiny_recipe: Make, reading: str) -> None:
+    checkpoint = new_checkpoint(tiny_recipe(reading=reading, sentence_tokens=192, description_tokens=64))
+    longest = CandidateList(InstanceInput([7] * 192, 1, 2, True), (DescriptionInput([7] * 64, True),))
+    assert np.isfinite(checkpoint.classify([longest])).all()
 
 
 def test_an_encoder_that_is_not_there_is_named(tiny_recipe: Make, tmp_path: Path) -> None:
@@ -94,14 +111,17 @@ def test_an_encoder_that_is_not_there_is_named(tiny_recipe: Make, tmp_path: Path
 
 
 def test_what_was_saved_computes_the_same(
-    tiny_checkpoint: Checkpoint, sentences: list[InstanceInput], descriptions: list[DescriptionInput], tmp_path: Path
+    tiny_checkpoint: Checkpoint,
+    sentences: list[InstanceInput],
+    descriptions: list[DescriptionInput],
+    lists: list[CandidateList],
+    tmp_path: Path,
 ) -> None:
     tiny_checkpoint.save(tmp_path)
     loaded = load_checkpoint(tmp_path, "cpu")
-    pairs = list(zip(sentences, descriptions, strict=True))
     assert np.array_equal(loaded.encode_instances(sentences), tiny_checkpoint.encode_instances(sentences))
     assert np.array_equal(loaded.encode_descriptions(descriptions), tiny_checkpoint.encode_descriptions(descriptions))
-    assert np.array_equal(loaded.classify(pairs), tiny_checkpoint.classify(pairs))
+    assert np.array_equal(loaded.classify(lists), tiny_checkpoint.classify(lists))
 
 
 def test_what_was_saved_builds_the_same_input(
@@ -122,7 +142,7 @@ def test_what_was_saved_knows_how_it_was_made(tiny_checkpoint: Checkpoint, tmp_p
     )
 
 
-@pytest.mark.parametrize("settings", [{"training": "recall"}, {**CLOSED, "candidates": 3}])
+@pytest.mark.parametrize("settings", [{"training": "recall"}, {"reading": "pairs"}, {**CLOSED, "candidates": 3}])
 def test_other_architectures_are_saved_and_loaded_too(
     tiny_recipe: Make, settings: dict[str, object], tmp_path: Path
 ) -> None:
@@ -181,33 +201,88 @@ def test_vectors_do_not_depend_on_the_batch(tiny_checkpoint: Checkpoint, sentenc
     np.testing.assert_allclose(tiny_checkpoint.encode_instances(sentences), alone, atol=1e-5)
 
 
-def test_recall_alone_classifies_nothing(
-    tiny_recipe: Make, sentences: list[InstanceInput], descriptions: list[DescriptionInput]
-) -> None:
-    checkpoint = new_checkpoint(tiny_recipe(training="recall"))
-    pair = (sentences[0], descriptions[0])
-    with pytest.raises(CheckpointError, match="no classifier that scores single pairs"):
-        checkpoint.classify([pair])
+def test_recall_alone_classifies_nothing(tiny_recipe: Make, lists: list[CandidateList]) -> None:
     with pytest.raises(CheckpointError, match="has no classifier: train one"):
-        checkpoint.classify_lists([[pair]])
+        new_checkpoint(tiny_recipe(training="recall")).classify(lists)
 
 
-def test_the_papers_head_scores_no_single_pair(
-    tiny_recipe: Make, sentences: list[InstanceInput], descriptions: list[DescriptionInput]
-) -> None:
-    checkpoint = new_checkpoint(tiny_recipe(**CLOSED))
-    with pytest.raises(CheckpointError, match="no classifier that scores single pairs"):
-        checkpoint.classify([(sentences[0], descriptions[0])])
+def test_the_papers_head_scores_lists_of_its_own_k_only(tiny_recipe: Make, lists: list[CandidateList]) -> None:
+    checkpoint = new_checkpoint(tiny_recipe(**CLOSED, candidates=3))
+    assert checkpoint.classify(lists).shape == (12, 3)
+    with pytest.raises(CheckpointError, match="exactly 3 candidates, got 2: give --k 3"):
+        checkpoint.classify([CandidateList(x.instance, x.candidates[:2]) for x in lists])
 
 
-def test_the_papers_head_scores_lists_of_its_own_k_only(
-    tiny_recipe: Make, sentences: list[InstanceInput], descriptions: list[DescriptionInput]
+def test_the_papers_head_scores_no_list_that_is_shorter_than_the_others(
+    tiny_recipe: Make, lists: list[CandidateList]
 ) -> None:
     checkpoint = new_checkpoint(tiny_recipe(**CLOSED, candidates=3))
-    lists = [[(x, d) for d in descriptions[:3]] for x in sentences]
-    assert checkpoint.classify_lists(lists).shape == (12, 3)
-    with pytest.raises(CheckpointError, match="exactly 3 candidates, got 2: give --k 3"):
-        checkpoint.classify_lists([row[:2] for row in lists])
+    short = CandidateList(lists[0].instance, lists[0].candidates[:2])
+    with pytest.raises(CheckpointError, match="exactly 3 candidates"):
+        checkpoint.classify([short, *lists[1:]])
+
+
+@pytest.fixture(params=["once", "pairs"])
+def either(request: pytest.FixtureRequest, tiny_recipe: Make) -> Checkpoint:
+    """A classifier that scores any number of candidates; untrained, but for what tells it from a plain cosine."""
+    checkpoint = new_checkpoint(tiny_recipe(reading=request.param))
+    assert checkpoint.classifier is not None
+    for parameter in checkpoint.classifier.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    return checkpoint
+
+
+def test_a_list_with_fewer_candidates_has_no_logit_in_the_place_of_the_others(
+    either: Checkpoint, lists: list[CandidateList]
+) -> None:
+    found = either.classify([CandidateList(lists[0].instance, lists[0].candidates[:1]), lists[1]])
+    assert np.isfinite(found).tolist() == [[True, False, False], [True, True, True]]
+    assert np.isneginf(found[0, 1:]).all()
+
+
+def test_a_candidates_logit_does_not_depend_on_the_other_candidates(
+    either: Checkpoint, lists: list[CandidateList]
+) -> None:
+    alone = either.classify([CandidateList(x.instance, (y,)) for x in lists for y in x.candidates])
+    np.testing.assert_allclose(either.classify(lists).flatten(), alone[:, 0], atol=1e-4)
+
+
+def test_a_candidates_logit_does_not_depend_on_the_other_lists(either: Checkpoint, lists: list[CandidateList]) -> None:
+    alone = np.concatenate([either.classify([x]) for x in lists])
+    np.testing.assert_allclose(either.classify(lists), alone, atol=1e-4)
+
+
+def test_a_classifier_in_training_is_run_without_dropout(either: Checkpoint, lists: list[CandidateList]) -> None:
+    assert either.classifier is not None
+    either.recall.train()
+    either.classifier.train()
+    assert np.array_equal(either.classify(lists), either.classify(lists))
+
+
+def test_a_layout_holds_what_recalls_lower_layers_make_of_each_text(
+    tiny_checkpoint: Checkpoint, lists: list[CandidateList]
+) -> None:
+    found = tiny_checkpoint.layout(lists[:2])
+    for row, each in enumerate(lists[:2]):
+        starts = [0, *found["starts"][row].tolist()]
+        for part, start in zip(each.parts, starts, strict=True):
+            ids = torch.tensor([part.ids])
+            [expected] = tiny_checkpoint.recall.encoder.lower(ids, torch.ones_like(ids), 1).detach()
+            size = len(part.ids) - (start > 0)
+            torch.testing.assert_close(found["states"][row, start : start + size], expected[:size])
+
+
+def test_a_layout_is_read_without_dropout_while_recall_is_trained(
+    tiny_recipe: Make, lists: list[CandidateList]
+) -> None:
+    checkpoint = new_checkpoint(tiny_recipe())
+    checkpoint.recall.train()
+    assert torch.equal(checkpoint.layout(lists)["states"], checkpoint.layout(lists)["states"])
+
+
+def test_layouts_are_padded_to_few_different_lengths(tiny_checkpoint: Checkpoint, lists: list[CandidateList]) -> None:
+    lengths = {tiny_checkpoint.layout([x])["segments"].shape[1] for x in lists}
+    assert {length % 8 for length in lengths} == {0}
 
 
 @pytest.mark.parametrize("training", [True, False])

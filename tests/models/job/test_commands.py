@@ -337,7 +337,7 @@ def test_relations_without_a_description_are_told(files: list[object], tmp_path:
         ("--temperature", "0", "--temperature is '0': Input should be greater than 0"),
         ("--training", "both", "--training is 'both': Input should be 'separate', 'joint' or 'recall'"),
         ("--recall-epochs", "0", "--recall-epochs is '0': Input should be greater than or equal to 1"),
-        ("--head", "concatenated", 'the paper\'s head has no "none of these"'),
+        ("--reading", "published", 'the paper\'s head has no "none of these"'),
     ],
 )
 def test_a_bad_setting_is_told_with_its_flag(
@@ -405,7 +405,7 @@ def test_nothing_to_evaluate_is_told(checkpoint: Path, files: list[object], tmp_
 def test_the_papers_head_cannot_be_evaluated_with_another_k(
     brief: list[str], files: list[object], split: list[object], tmp_path: Path
 ) -> None:
-    head = ["--head", "concatenated", "--withheld", 0, "--reversed", 0, "--unrelated", 0, "--candidates", 2]
+    head = ["--reading", "published", "--withheld", 0, "--reversed", 0, "--unrelated", 0, "--candidates", 2]
     ran("train", *files, *split, *brief, *head, "--output", tmp_path / "paper")
     figures, _ = evaluated(tmp_path, "--checkpoint", tmp_path / "paper", *files, *split, "--k", 2)
     assert [x["k"] for x in figures["closed_set"]] == [1, 2, 2]
@@ -427,13 +427,13 @@ def test_exporting_over_foreign_files_is_told(checkpoint: Path, files: list[obje
     assert "holds files that are no bundle" in line
 
 
-def test_exporting_what_has_no_shared_head_is_told(
+def test_exporting_what_has_no_classifier_is_told(
     brief: list[str], files: list[object], split: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("models.job.build.export_recall", lambda *_: None)
     ran("train", *files, *split, *brief, "--training", "recall", "--output", tmp_path / "recall")
     line = failed("export", "--checkpoint", tmp_path / "recall", *files, "--output", tmp_path / "x")
-    assert "only a classifier with the shared head can be exported" in line
+    assert "only a classifier that reads a sentence once for all candidates can be exported" in line
 
 
 def test_indexing_without_a_bundle_is_told(test_data: Path, tmp_path: Path) -> None:

@@ -71,8 +71,8 @@ def test_every_k_has_a_row_for_the_classifier_and_for_both() -> None:
 
 def test_a_relation_beyond_k_cannot_be_chosen() -> None:
     class Short(LetterModel):
-        def classify(self, pairs: Any) -> Any:
-            return np.array([float(d.ids[0] == ord("h")) for _, d in pairs], dtype=np.float32)
+        def classify(self, lists: Any) -> Any:
+            return np.array([[float(y.ids[0] == ord("h")) for y in x.candidates] for x in lists], dtype=np.float32)
 
     report = evaluate(Short(), Calibration(), [says("a", "h")], RELATIONS, [3, 8], "")
     assert row(report, "classifier only", 3)["paper"]["recall"] == 0.0

@@ -56,11 +56,11 @@ def test_a_recipe_cannot_be_changed() -> None:
 @pytest.mark.parametrize("name", CLOSED)
 def test_the_papers_head_is_refused_with_questions_whose_answer_is_none(name: str) -> None:
     with pytest.raises(ValidationError, match="withheld, reversed and unrelated must be 0"):
-        Recipe.model_validate({"head": "concatenated"} | CLOSED | {name: 0.1})
+        Recipe.model_validate({"reading": "published"} | CLOSED | {name: 0.1})
 
 
 def test_the_papers_head_is_accepted_without_them() -> None:
-    assert Recipe.model_validate({"head": "concatenated"} | CLOSED).head == "concatenated"
+    assert Recipe.model_validate({"reading": "published"} | CLOSED).reading == "published"
 
 
 def test_a_directory_is_told_by_its_name_alone(tmp_path: Path) -> None:

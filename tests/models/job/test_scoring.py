@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.candidates import CandidateList
 from models.decision import Calibration, scores
 from models.job.checkpoint import Checkpoint
 from models.job.dataset import Example
@@ -79,7 +80,7 @@ def test_the_candidates_are_the_nearest_relations_best_first() -> None:
     assert (names[2][0], names[2][1] in "ac") == ("b", True)
 
 
-def test_each_candidate_has_the_logit_of_its_own_pair() -> None:
+def test_each_candidate_has_its_own_logit() -> None:
     found = score(LetterModel(), EXAMPLES, LETTERS, 3)
     assert found.logits is not None
     for example, top, row in zip(EXAMPLES, found.top, found.logits, strict=True):
@@ -105,12 +106,12 @@ def test_the_classifier_can_be_left_out() -> None:
     assert score(LetterModel(), EXAMPLES, LETTERS, 2, classify=False).logits is None
 
 
-def test_a_checkpoint_gives_a_pair_the_same_logit_in_a_list_and_alone(
+def test_a_checkpoint_gives_a_candidate_the_same_logit_in_a_list_and_alone(
     tiny_checkpoint: Checkpoint, tiny_examples: list[Example], tiny_relations: dict[str, Relation]
 ) -> None:
     found = score(tiny_checkpoint, tiny_examples[:20], list(tiny_relations.values()), 3)
     inputs = tiny_checkpoint.prepare([x.instance for x in tiny_examples[:20]])
     described = tiny_checkpoint.describe(list(tiny_relations.values()))
-    pairs = [(x, described[i]) for x, row in zip(inputs, found.top, strict=True) for i in row]
+    alone = [CandidateList(x, (described[i],)) for x, row in zip(inputs, found.top, strict=True) for i in row]
     assert found.logits is not None
-    np.testing.assert_allclose(tiny_checkpoint.classify(pairs), found.logits.flatten(), atol=1e-5)
+    np.testing.assert_allclose(tiny_checkpoint.classify(alone)[:, 0], found.logits.flatten(), atol=1e-5)

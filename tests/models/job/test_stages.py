@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.candidates import CandidateList
+from models.emma.classifier import PairClassifier
 from models.emma.losses import candidate_loss, info_nce
 from models.job import stages
 from models.job.checkpoint import new_checkpoint
@@ -16,13 +18,13 @@ from models.job.questions import Question
 from models.job.recipe import Recipe
 from models.job.stages import ClassifierStage, EmmaStage, JointStage, RecallStage, question_loss
 from models.relation import Relation
-from models.text import description_text
-from models.wordings import relation_vectors
+from models.text import Instance, description_text
 from tests.models.support import flat
 
 Make = Callable[..., Recipe]
 Data = Callable[..., TrainingData]
 Fresh = Callable[..., EmmaStage]
+CLOSED = {"reading": "published", "withheld": 0, "reversed": 0, "unrelated": 0}
 
 
 @pytest.fixture
@@ -190,15 +192,19 @@ def test_there_is_nothing_to_train_without_a_classifier(tiny_recipe: Make, tiny_
     ("kind", "start", "same"),
     [(ClassifierStage, "recall", True), (ClassifierStage, "encoder", False), (JointStage, "recall", False)],
 )
+@pytest.mark.parametrize("reading", ["once", "pairs"])
 def test_the_classifier_starts_from_the_recall_tower_that_was_trained_before_it(
-    tiny_recipe: Make, tiny_training: Data, kind: type[ClassifierStage], start: str, same: bool
+    tiny_recipe: Make, tiny_training: Data, kind: type[ClassifierStage], start: str, same: bool, reading: str
 ) -> None:
-    recipe = tiny_recipe(classifier_start=start)
+    recipe = tiny_recipe(classifier_start=start, reading=reading)
     checkpoint = new_checkpoint(recipe)
     for parameter in checkpoint.recall.parameters():
         parameter.data += 0.01
     stage = kind(checkpoint, tiny_training(recipe))
-    assert torch.equal(flat(stage.classifier.encoder), flat(checkpoint.recall.encoder)) is same
+    if isinstance(stage.classifier, PairClassifier):
+        assert torch.equal(flat(stage.classifier.encoder), flat(checkpoint.recall.encoder)) is same
+    else:
+        assert torch.equal(flat(stage.classifier.layers), flat(upper(stage))) is same
 
 
 def test_the_classifiers_training_does_not_touch_recall(classifier: ClassifierStage) -> None:
@@ -223,70 +229,70 @@ def test_each_epoch_asks_as_many_questions_as_the_recipe_says(classifier: Classi
     assert sum(map(len, batches)) == len(classifier.questions) == classifier.recipe.classifier_instances
 
 
-def test_what_recall_knows_is_part_of_the_choice_and_not_of_whether_there_is_one(classifier: ClassifierStage) -> None:
-    classifier.batches(0)
-    checkpoint, recipe = classifier.checkpoint, classifier.recipe
-    for asked, prior in list(zip(classifier.questions, classifier.priors, strict=True))[:5]:
-        relations = [classifier.data.relations[name] for name in asked.candidates]
-        [instance] = checkpoint.encode_instances(checkpoint.prepare([asked.instance]))
-        cosines = torch.from_numpy(relation_vectors(checkpoint, relations) @ instance)
-        expected = (cosines * recipe.recall_prior / recipe.temperature).softmax(dim=0) * len(relations)
-        torch.testing.assert_close(prior.exp(), expected, atol=1e-4, rtol=1e-4)
-        assert prior.exp().mean().item() == pytest.approx(1, abs=1e-4)
-
-
-def test_the_loss_is_of_both_models_scores_together(classifier: ClassifierStage) -> None:
+def test_the_loss_is_of_the_classifier_by_itself(classifier: ClassifierStage) -> None:
     rows = classifier.batches(0)[0]
-    asked, priors = [classifier.questions[row] for row in rows], [classifier.priors[row] for row in rows]
-    expected = question_loss(classifier, asked, random.Random(0), priors)
-    torch.testing.assert_close(classifier.loss(rows, random.Random(0)), expected)
-    assert not torch.isclose(expected, question_loss(classifier, asked, random.Random(0)))
+    before = classifier.loss(rows, random.Random(0))
+    # Of recall's own layers, which no classifier reads.
+    for parameter in (classifier.checkpoint.recall.head_pool.weight, *upper(classifier).parameters()):
+        parameter.data += torch.randn_like(parameter)
+    assert torch.equal(classifier.loss(rows, random.Random(0)), before)
 
 
-def test_the_published_head_answers_without_recall(stage: Fresh) -> None:
-    found = stage(ClassifierStage, head="concatenated", candidates=2, withheld=0, reversed=0, unrelated=0)
+def upper(stage: EmmaStage) -> nn.Module:
+    """The layers of recall that the classifier has its own of."""
+    return stage.checkpoint.recall.encoder.layers[-stage.recipe.classifier_layers :]
+
+
+def answer(stage: ClassifierStage, asked: Instance, ids: tuple[str, ...]) -> Tensor:
+    """What the checkpoint gives for a question (1, candidates)."""
+    [prepared] = stage.checkpoint.prepare([asked])
+    described = stage.checkpoint.describe([stage.data.relations[name] for name in ids])
+    return torch.from_numpy(stage.checkpoint.classify([CandidateList(prepared, tuple(described))]))
+
+
+def test_the_published_head_is_trained_on_a_closed_set(stage: Fresh) -> None:
+    found = stage(ClassifierStage, **CLOSED, candidates=3, paraphrases=False)
     assert isinstance(found, ClassifierStage)
-    rows = found.batches(0)[0]
-    assert found.priors == []
-    assert found.loss(rows, random.Random(0)).isfinite()
+    asked, ids = found.data.train[0].instance, ("P26", "P40", "P19")
+    expected = -answer(found, asked, ids).log_softmax(dim=1)[0, 1]
+    torch.testing.assert_close(question_loss(found, [Question(asked, ids, 1)], random.Random(0)), expected)
 
 
 def question(stage: ClassifierStage, row: int, candidates: tuple[str, ...], gold: int | None) -> Question:
     return Question(stage.data.train[row].instance, candidates, gold)
 
 
-def test_a_batch_of_questions_costs_the_mean_of_the_questions(classifier: ClassifierStage) -> None:
-    stage = classifier
-    stage.recipe = stage.recipe.model_copy(update={"paraphrases": False})
+@pytest.mark.parametrize("reading", ["once", "pairs"])
+def test_a_batch_of_questions_costs_the_mean_of_the_questions(stage: Fresh, reading: str) -> None:
+    found = stage(ClassifierStage, reading=reading, paraphrases=False)
+    assert isinstance(found, ClassifierStage)
     questions = [
-        question(stage, 0, ("P26", "P40"), 1),
-        question(stage, 1, ("P57", "P26", "P40", "P19"), None),
-        question(stage, 2, ("P19",), 0),
+        question(found, 0, ("P26", "P40"), 1),
+        question(found, 1, ("P57", "P26", "P40", "P19"), None),
+        question(found, 2, ("P19",), 0),
     ]
-    alone = torch.stack([question_loss(stage, [x], random.Random(0)) for x in questions])
-    torch.testing.assert_close(question_loss(stage, questions, random.Random(0)), alone.mean())
+    alone = torch.stack([question_loss(found, [x], random.Random(0)) for x in questions])
+    torch.testing.assert_close(question_loss(found, questions, random.Random(0)), alone.mean(), atol=1e-5, rtol=1e-5)
 
 
-def test_to_read_few_pairs_at_once_changes_no_loss(
-    classifier: ClassifierStage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = classifier.batches(0)[0]
-    classifier.module.eval()
-    together = classifier.loss(rows, random.Random(0))
+def test_to_read_few_pairs_at_once_changes_no_loss(stage: Fresh, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = stage(ClassifierStage, reading="pairs")
+    rows = found.batches(0)[0]
+    found.module.eval()
+    together = found.loss(rows, random.Random(0))
     monkeypatch.setattr(stages, "PAIRS_AT_ONCE", 3)
-    torch.testing.assert_close(classifier.loss(rows, random.Random(0)), together)
+    torch.testing.assert_close(found.loss(rows, random.Random(0)), together)
 
 
-def test_a_questions_loss_is_equation_15_with_none(classifier: ClassifierStage) -> None:
-    stage = classifier
-    stage.recipe = stage.recipe.model_copy(update={"paraphrases": False})
-    asked, ids = stage.data.train[0].instance, ("P26", "P40", "P19")
-    described = stage.checkpoint.describe([stage.data.relations[name] for name in ids])
-    [prepared] = stage.checkpoint.prepare([asked])
-    logits = torch.from_numpy(stage.checkpoint.classify([(prepared, x) for x in described]))[None]
+@pytest.mark.parametrize("reading", ["once", "pairs"])
+def test_a_questions_loss_is_equation_15_with_none(stage: Fresh, reading: str) -> None:
+    found = stage(ClassifierStage, reading=reading, paraphrases=False)
+    assert isinstance(found, ClassifierStage)
+    asked, ids = found.data.train[0].instance, ("P26", "P40", "P19")
+    logits = answer(found, asked, ids)
     for gold, target in ((1, 1), (None, 3)):
-        found = question_loss(stage, [Question(asked, ids, gold)], random.Random(0))
-        torch.testing.assert_close(found, candidate_loss(logits, torch.tensor([target])), atol=1e-5, rtol=1e-4)
+        loss = question_loss(found, [Question(asked, ids, gold)], random.Random(0))
+        torch.testing.assert_close(loss, candidate_loss(logits, torch.tensor([target])), atol=1e-5, rtol=1e-4)
 
 
 def test_joint_training_is_both_losses_one_to_one(joint: JointStage) -> None:

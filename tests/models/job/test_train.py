@@ -26,7 +26,7 @@ from tests.models.support import Deadly, Killed, differing, flat, quiet, saved_w
 
 Make = Callable[..., Recipe]
 Data = Callable[..., TrainingData]
-CLOSED = {"head": "concatenated", "withheld": 0, "reversed": 0, "unrelated": 0}
+CLOSED = {"reading": "published", "withheld": 0, "reversed": 0, "unrelated": 0}
 
 
 @pytest.fixture(scope="module")
@@ -247,11 +247,12 @@ def test_a_record_of_the_run_that_cannot_be_read_is_named(brief: Recipe, data: T
     [
         ({"training": "recall"}, ["recall"] * 2),
         ({"training": "joint"}, ["joint"] * 2),
+        ({"reading": "pairs"}, ["recall", "recall", "classifier"]),
         ({**CLOSED}, ["recall", "recall", "classifier"]),
         ({**CLOSED, "training": "joint", "recall_batch": 32, "candidates": 2}, ["joint"] * 2),
         ({"precision": "bf16"}, ["recall", "recall", "classifier"]),
     ],
-    ids=["recall", "joint", "the paper's head", "the paper's head, joint", "bfloat16"],
+    ids=["recall", "joint", "pairs", "the paper's head", "the paper's head, joint", "bfloat16"],
 )
 def test_other_ways_to_train_run_to_their_end(
     tiny_recipe: Make, tiny_training: Data, tmp_path: Path, settings: dict[str, Any], stages: list[str]
