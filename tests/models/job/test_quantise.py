@@ -26,6 +26,16 @@ def small(tiny_checkpoint: Checkpoint, tiny_bundle: Bundle, tmp_path_factory: py
     return folder
 
 
+@pytest.fixture(scope="module")
+def recall(tiny_bundle: Bundle) -> ort.InferenceSession:
+    return session(tiny_bundle.path / RECALL)
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_bundle: Bundle) -> ort.InferenceSession:
+    return session(tiny_bundle.path / CLASSIFIER)
+
+
 @pytest.mark.parametrize("output", ["instance", "description", "states"])
 def test_a_text_alone_gives_what_it_gives_in_a_batch(tiny_checkpoint: Checkpoint, small: Path, output: str) -> None:
     graph = session(small / RECALL)
