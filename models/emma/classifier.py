@@ -17,16 +17,16 @@ SCALE, OFFSET = 20.0, 10.0
 """Of the similarity before training: logits of the size that the loss expects, near 0 for a middling cosine."""
 
 
-class SharedHead(nn.Module):
+class MatchingHead(nn.Module):
     """One logit for each candidate with shared weights, so that k and the order of candidates are free.
 
     The logit is the log-odds of the candidate against "none of these", whose own logit is 0:
 
         ŷ = s · sim(h_[Eh] ⊕ h_[Et], d^h ⊕ d^t) − b + MLP(h_[CLS] ⊕ h_[Eh] ⊕ h_[Et]).
 
-    d^h and d^t are virtual entities (Eq. 6–7) over the description's states *within the pair*. What recall compares
-    from two readings is compared here from one; the perceptron starts at 0, so that training begins with a model
-    that can tell candidates apart, and has to learn only what the joint reading adds.
+    d^h and d^t are virtual entities (Eq. 6–7) over the description's states as they are read with the sentence. What
+    recall compares from two readings is compared here from one; the perceptron starts at 0, so that training begins
+    with a model that can tell candidates apart, and has to learn only what the joint reading adds.
     """
 
     def __init__(self, width: int, dropout: float = 0.1) -> None:
@@ -43,19 +43,28 @@ class SharedHead(nn.Module):
             nn.Dropout(dropout), nn.Linear(3 * width, width), nn.GELU(), nn.Dropout(dropout), last
         )
 
-    def forward(self, hidden: Tensor, marker_positions: Tensor, description_mask: Tensor, candidates: int) -> Tensor:
-        """(batch · candidates, length, d), (batch · candidates, 2) and a mask → (batch, candidates), float32."""
-        states = marker_states(hidden, marker_positions)
-        pools = (self.head_pool(hidden, description_mask), self.tail_pool(hidden, description_mask))
-        width = hidden.shape[-1]
-        cosines = cosine_similarity(states[:, width:].float(), torch.cat(pools, dim=-1).float(), dim=-1)
-        logits: Tensor = self.scale * cosines - self.offset + self.layers(states)[:, 0].float()
-        return logits.reshape(-1, candidates)
+    def logits(self, first: Tensor, markers: Tensor, entities: Tensor) -> Tensor:
+        """h_[CLS] (…, d), h_[Eh] ⊕ h_[Et] (…, 2·d) and d^h ⊕ d^t (…, 2·d) → (…), float32."""
+        cosines = cosine_similarity(markers.float(), entities.float(), dim=-1)
+        read: Tensor = self.layers(torch.cat((first, markers), dim=-1))
+        logits: Tensor = self.scale * cosines - self.offset + read[..., 0].float()
+        return logits
 
     def start_from(self, recall: RecallTower) -> None:
         """Take the virtual entities that recall has learnt."""
         self.head_pool.load_state_dict(recall.head_pool.state_dict())
         self.tail_pool.load_state_dict(recall.tail_pool.state_dict())
+
+
+class SharedHead(MatchingHead):
+    """The matching head over pairs, each of which was read by itself."""
+
+    def forward(self, hidden: Tensor, marker_positions: Tensor, description_mask: Tensor, candidates: int) -> Tensor:
+        """(batch · candidates, length, d), (batch · candidates, 2) and a mask → (batch, candidates), float32."""
+        states = marker_states(hidden, marker_positions)
+        pools = (self.head_pool(hidden, description_mask), self.tail_pool(hidden, description_mask))
+        width = hidden.shape[-1]
+        return self.logits(states[:, :width], states[:, width:], torch.cat(pools, dim=-1)).reshape(-1, candidates)
 
 
 class ConcatenatedHead(nn.Module):

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity
 
+from models.emma.classifier import MatchingHead
 from models.emma.encoder import Encoder, EncoderError, through
 from models.emma.recall import RecallTower, WeightPooling
-
-SCALE, OFFSET = 20.0, 10.0
-"""Of the similarity before training: logits of the size that the loss expects, near 0 for a middling cosine."""
 
 SENTENCE, PADDING = 0, -1
 """Segments of a token; those of the candidates are 1 … k."""
@@ -27,13 +24,6 @@ class CandidateReader(nn.Module):
     The tokens of a candidate attend to their own description and to the sentence, those of the sentence to the
     sentence alone. So a candidate's logit does not depend on the others, their number or their order, and the
     sentence, which does not bend towards what is asked of it, is read once for all of them.
-
-    The logit is a candidate's log-odds against "none of these", whose own logit is 0:
-
-        ŷ = s · sim(h_[Eh] ⊕ h_[Et], d^h ⊕ d^t) − b + MLP(d_[CLS] ⊕ h_[Eh] ⊕ h_[Et]),
-
-    d^h and d^t being virtual entities (Eq. 6–7) over the description's states. What recall compares from two readings
-    is compared here from one; the perceptron starts at 0, so that it has to learn only what the joint reading adds.
     """
 
     def __init__(self, encoder: Encoder, layers: int, dropout: float = 0.1) -> None:
@@ -51,22 +41,12 @@ class CandidateReader(nn.Module):
         width = encoder.width
         self.layers = encoder.layers[-layers:]
         self.kinds = nn.Parameter(torch.zeros(2, width))
-        self.head_pool = WeightPooling(width)
-        self.tail_pool = WeightPooling(width)
-        self.scale = nn.Parameter(torch.tensor(SCALE))
-        self.offset = nn.Parameter(torch.tensor(OFFSET))
-        last = nn.Linear(width, 1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.perceptron = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(3 * width, width), nn.GELU(), nn.Dropout(dropout), last
-        )
+        self.head = MatchingHead(width, dropout)
 
     def start_from(self, recall: RecallTower) -> None:
         """Take a recall tower's upper layers and its virtual entities."""
         self.layers.load_state_dict(recall.encoder.layers[-len(self.layers) :].state_dict())
-        self.head_pool.load_state_dict(recall.head_pool.state_dict())
-        self.tail_pool.load_state_dict(recall.tail_pool.state_dict())
+        self.head.start_from(recall)
 
     def forward(self, states: Tensor, segments: Tensor, marker_positions: Tensor, starts: Tensor) -> Tensor:
         """Logits (batch, k), float32; that of a candidate that is not there means nothing.
@@ -88,11 +68,9 @@ class CandidateReader(nn.Module):
         content = own & (places != starts[..., None])
         rows = torch.arange(hidden.shape[0], device=hidden.device)[:, None]
         markers = hidden[rows, marker_positions].flatten(1)[:, None].expand(-1, k, -1)
-        entities = torch.cat([_pooled(pool, hidden, content) for pool in (self.head_pool, self.tail_pool)], dim=-1)
-        cosines = cosine_similarity(markers.float(), entities.float(), dim=-1)
-        read = self.perceptron(torch.cat((hidden[rows, starts], markers), dim=-1))
-        logits: Tensor = self.scale * cosines - self.offset + read[..., 0].float()
-        return logits
+        pools = (self.head.head_pool, self.head.tail_pool)
+        entities = torch.cat([_pooled(pool, hidden, content) for pool in pools], dim=-1)
+        return self.head.logits(hidden[rows, starts], markers, entities)
 
 
 def _pooled(pool: WeightPooling, hidden: Tensor, content: Tensor) -> Tensor:
