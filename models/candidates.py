@@ -23,8 +23,8 @@ States: TypeAlias = npt.NDArray[np.float32]
 Ids: TypeAlias = tuple[int, ...]
 """A text's tokens, by which its states are known."""
 
-PADDING = -1
-"""Segment of what is no token; the sentence's is 0, those of the candidates are 1 … k."""
+SENTENCE, PADDING = 0, -1
+"""Segments of a token of the sentence, and of what is no token; those of the candidates are 1 … k."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def lay_out(lists: Sequence[CandidateList], states: Mapping[Ids, States], pad_to
     for row, each in enumerate(lists):
         end = len(each.instance.ids)
         layout.states[row, :end] = states[tuple(each.instance.ids)]
-        layout.segments[row, :end] = 0
+        layout.segments[row, :end] = SENTENCE
         for number, candidate in enumerate(each.candidates):
             start, end = end, end + len(candidate.ids) - 1
             layout.states[row, start:end] = states[tuple(candidate.ids)][:-1]

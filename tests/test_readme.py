@@ -40,7 +40,7 @@ def printed(value: Any) -> Any:
         return {key: printed(item) for key, item in value.items() if key not in TIMES}
     if isinstance(value, list):
         return [printed(item) for item in value]
-    return pytest.approx(value, abs=5e-3) if isinstance(value, float) else value
+    return pytest.approx(value, abs=1e-3) if isinstance(value, float) else value
 
 
 async def test_every_request_gets_the_answer_that_is_printed_below_it(tmp_path: Path) -> None:

@@ -10,12 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from models.candidates import PADDING, SENTENCE
 from models.emma.classifier import MatchingHead
 from models.emma.encoder import Encoder, EncoderError, through
 from models.emma.recall import RecallTower, WeightPooling
-
-SENTENCE, PADDING = 0, -1
-"""Segments of a token; those of the candidates are 1 … k."""
 
 
 class CandidateReader(nn.Module):
@@ -53,7 +51,7 @@ class CandidateReader(nn.Module):
 
         Args:
             states: of all tokens after recall's lower layers (batch, length, d), the sentence's first.
-            segments: of each token, as above (batch, length).
+            segments: of each token, as in `models.candidates` (batch, length).
             marker_positions: of [Eh] and [Et] (batch, 2).
             starts: position of each candidate's [CLS] (batch, k).
         """

@@ -47,9 +47,10 @@ def quantise(source: Path, target: Path, samples: Sequence[Feed]) -> None:
     weights = {x.name: numpy_helper.to_array(x) for x in model.graph.initializer if _is_matrix(x)}
     products = [x for x in model.graph.node if x.op_type == "MatMul" and x.input[1] in weights]
     peaks = _peaks(model, list(dict.fromkeys(x.input[0] for x in products)), samples)
+    multiplied = {x.output[0] for x in products}
     graph = _Graph(model.graph)
     for node in model.graph.node:
-        if node in products:
+        if node.output[0] in multiplied:
             graph.product(node, weights, peaks, [weights[x.input[1]] for x in products if x.input[0] == node.input[0]])
         elif node.op_type == "Gather" and node.input[0] in weights and len(weights[node.input[0]]) >= TABLE_ROWS:
             graph.look_up(node, weights[node.input[0]])

@@ -152,8 +152,8 @@ def test_a_description_is_read_in_the_light_of_the_sentence(reader: CandidateRea
 
 
 def test_a_sentence_and_a_description_are_told_apart_by_kind(reader: CandidateReader, alone: Tensor) -> None:
-    reader.kinds.data = reader.kinds.data.flip(0)
-    assert not torch.isclose(laid_out(CANDIDATES).through(reader), alone, atol=1e-4).any()
+    reader.kinds.data = 3 * reader.kinds.data.flip(0)
+    assert not torch.isclose(laid_out(CANDIDATES).through(reader), alone, atol=1e-2).any()
 
 
 def test_a_reader_starts_as_a_cosine_of_mentions_and_what_a_description_says(tiny_encoder: Path) -> None:

@@ -111,7 +111,7 @@ def test_the_manifest_tells_how_the_graphs_were_verified(exported: Export, tmp_p
 def test_an_export_in_8_bits_is_verified_twice(
     exported: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A model this small is too unsure of its answers for the bound of 99% of equal ones.
+    # A model this small is too unsure of its answers for the bound on what other choices lose.
     monkeypatch.setattr("models.job.verify.LARGEST_REGRET", 0.1)
     bundle = exported(tmp_path / "new", "int8")
     found = bundle.manifest.scores["verification"]
@@ -126,9 +126,9 @@ def test_an_export_in_8_bits_is_smaller(
 ) -> None:
     monkeypatch.setattr("models.job.verify.LARGEST_REGRET", 0.1)
     files = exported(tmp_path / "new", "int8").manifest.files
-    for name in (RECALL, CLASSIFIER):
-        # Of so small a classifier, the nodes take as much room as the weights.
-        assert files[name].bytes < 0.6 * tiny_bundle.manifest.files[name].bytes
+    # Both together: of so small a classifier, the nodes take as much room as the weights.
+    sizes = [sum(x[name].bytes for name in (RECALL, CLASSIFIER)) for x in (files, tiny_bundle.manifest.files)]
+    assert sizes[0] < 0.5 * sizes[1]
 
 
 def test_vectors_of_8_bits_have_a_fingerprint_of_their_own(

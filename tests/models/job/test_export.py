@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,33 +47,23 @@ def logits_in_torch(checkpoint: Checkpoint, arrays: Arrays) -> npt.NDArray[np.fl
         return np.asarray(checkpoint.classifier(**chosen(arrays, *arrays)).numpy())
 
 
-@pytest.fixture(scope="module")
-def recall(tiny_bundle: Bundle) -> ort.InferenceSession:
-    return session(tiny_bundle.path / RECALL)
-
-
-@pytest.fixture(scope="module")
-def classifier(tiny_bundle: Bundle) -> ort.InferenceSession:
-    return session(tiny_bundle.path / CLASSIFIER)
-
-
 @pytest.mark.parametrize(("rows", "length"), SHAPES)
 @pytest.mark.parametrize("output", ["instance", "description", "states"])
 def test_the_recall_graph_computes_what_pytorch_does_at_any_shape(
-    tiny_checkpoint: Checkpoint, recall: ort.InferenceSession, rows: int, length: int, output: str
+    tiny_checkpoint: Checkpoint, recall_graph: ort.InferenceSession, rows: int, length: int, output: str
 ) -> None:
     arrays = batch(tiny_checkpoint, rows, length)
     expected = recall_in_torch(tiny_checkpoint, arrays)[output]
-    assert np.abs(run(recall, output, arrays) - expected).max() < 1e-4
+    assert np.abs(run(recall_graph, output, arrays) - expected).max() < 1e-4
 
 
 @pytest.mark.parametrize(("rows", "k", "length"), LISTS)
 def test_the_classifier_graph_computes_what_pytorch_does_at_any_shape(
-    tiny_checkpoint: Checkpoint, classifier: ort.InferenceSession, rows: int, k: int, length: int
+    tiny_checkpoint: Checkpoint, classifier_graph: ort.InferenceSession, rows: int, k: int, length: int
 ) -> None:
     lists = candidate_lists(rows, k, length)
     arrays = laid_out(lists)
-    found, expected = run(classifier, "logits", arrays), logits_in_torch(tiny_checkpoint, arrays)
+    found, expected = run(classifier_graph, "logits", arrays), logits_in_torch(tiny_checkpoint, arrays)
     assert found.shape == expected.shape == (rows, k)
     present = np.isfinite(without_absent(expected, lists, k))
     assert np.abs(found - expected)[present].max() < 1e-4
@@ -138,3 +129,9 @@ def test_a_graph_names_its_inputs_and_outputs(
     graph = session(tiny_bundle.path / name)
     assert {node.name for node in graph.get_inputs()} == inputs
     assert {node.name for node in graph.get_outputs()} == outputs
+
+
+def test_warnings_are_heard_again_after_exporting(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    before = warnings.filters[:]
+    export_classifier(tiny_checkpoint, tmp_path / CLASSIFIER)
+    assert warnings.filters == before
