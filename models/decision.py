@@ -11,6 +11,8 @@ classifier's "none of these" (a class whose logit is 0 by definition, so that lo
     P(some) = sigmoid(c · logsumexp_i(logit_i) + d · max_i(cosine_i) + e).
 
 A candidate's score is the product. With a = c = 1 and b = d = e = 0 it is the classifier's own softmax.
+
+A candidate too far behind recall's first to be the answer need not be read: its logit is taken for -inf.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The five fitted numbers of the module's formulas, and the score below which the answer is null."""
+    """The fitted numbers of the module's formulas, and the score below which the answer is null.
+
+    `reach` is the cosine by which a candidate may be behind recall's first and still be read; 2 lets all be read.
+    """
 
     classifier_weight: float = 1.0
     recall_weight: float = 0.0
@@ -34,6 +39,7 @@ class Calibration:
     some_cosine: float = 0.0
     some_bias: float = 0.0
     threshold: float = 0.5
+    reach: float = 2.0
 
     def to_json(self) -> dict[str, Any]:
         """The numbers by name."""
@@ -52,16 +58,24 @@ class Calibration:
         return cls(**{key: float(value) for key, value in row.items()})
 
 
+def within_reach(calibration: Calibration, cosines: Floats) -> npt.NDArray[np.bool_]:
+    """Which candidates the classifier has to read, shape (k,) or (batch, k): those near enough to recall's first."""
+    return np.asarray(cosines >= cosines.max(axis=-1, keepdims=True) - calibration.reach)
+
+
 def relation_log_probabilities(calibration: Calibration, cosines: Floats, logits: Floats) -> Floats:
     """Log P(i | some), shape (k,) or (batch, k); a logit of -inf marks an absent candidate."""
-    fused = calibration.classifier_weight * logits + calibration.recall_weight * cosines
+    read = within_reach(calibration, cosines) & (logits > -np.inf)
+    known = np.where(read, logits, 0.0)
+    fused = np.where(read, calibration.classifier_weight * known + calibration.recall_weight * cosines, -np.inf)
     return np.asarray(fused - _logsumexp(fused), dtype=np.float64)
 
 
 def some_probability(calibration: Calibration, cosines: Floats, logits: Floats) -> Floats:
     """P(some), shape () or (batch,)."""
+    read = np.where(within_reach(calibration, cosines), logits, -np.inf)
     odds = (
-        calibration.some_logit * _logsumexp(logits)[..., 0]
+        calibration.some_logit * _logsumexp(read)[..., 0]
         + calibration.some_cosine * cosines.max(axis=-1)
         + calibration.some_bias
     )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from models.bundle import Bundle
 from models.candidates import CandidateList
-from models.decision import scores
+from models.decision import scores, within_reach
 from models.relation import Relation
 from models.text import DescriptionInput, InputError, Instance, InstanceInput
 from service.batching import one_by_one
@@ -101,11 +101,7 @@ class Extractor:
             prepared = one_by_one(self._model.prepare, [query.instance for query in queries])
         inputs = _sound(prepared)
         version, found = self._search(inputs, queries)
-        lists = {
-            row: CandidateList(inputs[row], tuple(hit.entry.description for hit in rows.hits))
-            for row, rows in found.items()
-            if rows.hits
-        }
+        lists = {row: self._to_read(inputs[row], rows.hits) for row, rows in found.items() if rows.hits}
         logits: dict[int, Vectors] = {}
         if lists:
             with self._metrics.stage("classify"):
@@ -120,6 +116,11 @@ class Extractor:
             else:
                 answers.append(self._decide(query, inputs[row], found[row].hits, logits.get(row), version))
         return answers
+
+    def _to_read(self, prepared: InstanceInput, hits: Sequence[Hit]) -> CandidateList:
+        """The candidates that can still be the answer: best recalled first, so the first of the hits."""
+        read = within_reach(self._calibration, np.array([hit.cosine for hit in hits], dtype=np.float64))
+        return CandidateList(prepared, tuple(hit.entry.description for hit in hits[: int(read.sum())]))
 
     def _search(self, inputs: dict[int, InstanceInput], queries: Sequence[Query]) -> tuple[int, dict[int, Found]]:
         if not inputs:
@@ -139,7 +140,9 @@ class Extractor:
         candidates: list[Scored] = []
         if logits is not None:
             cosines = np.array([hit.cosine for hit in hits], dtype=np.float64)
-            values = scores(self._calibration, cosines, logits[: len(hits)].astype(np.float64)).round(DECIMALS)
+            known = np.full(len(hits), -np.inf)
+            known[: len(logits)] = logits[: len(hits)]
+            values = scores(self._calibration, cosines, known).round(DECIMALS)
             order = sorted(range(len(hits)), key=lambda i: (-values[i], -cosines[i], hits[i].entry.id))
             candidates = [Scored(hits[i].entry.id, hits[i].entry.name, float(values[i])) for i in order]
         threshold = self._calibration.threshold if query.threshold is None else query.threshold

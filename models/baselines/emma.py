@@ -60,10 +60,12 @@ class Emma(Method):
         found = classified(self.checkpoint, examples, relations, found)
         reading = time.process_time() - start
         for k in ks:
-            among, cost = found.among(k), recalling + reading * k / max(ks)
-            yield Answers(CLASSIFIER, k, among.classified(), cost)
+            among = found.among(k)
+            yield Answers(CLASSIFIER, k, among.classified(), recalling + reading * k / max(ks))
             if not closed:
-                yield Answers(BOTH, k, among.fused(self.checkpoint.calibration), cost)
+                # All of the largest k were read, of which this answer takes those within reach.
+                share = among.read(self.checkpoint.calibration) / found.top.size
+                yield Answers(BOTH, k, among.fused(self.checkpoint.calibration), recalling + reading * share)
 
 
 def _unlabelled(instances: Sequence[Instance]) -> list[Example]:

@@ -6,11 +6,11 @@ import random
 from dataclasses import replace
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import logsumexp, softmax
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
-from models.decision import Calibration, scores
+from models.decision import Calibration, scores, within_reach
 from models.job.checkpoint import Checkpoint
 from models.job.dataset import Example, TrainingData
 from models.job.scoring import Floats, Integers, Scored, score
@@ -21,8 +21,11 @@ FEWEST = 50
 CANDIDATES = 20
 """Relations among which validation examples are answered, at least: among fewer, the answer is right too easily."""
 
-RIDGE = 1e-3
-"""Keeps the weights finite where one of the scores is never wrong."""
+FACTORS = (0.01, 10.0)
+"""Bounds of the two weights' factor, which has none where the scores are never wrong."""
+
+SAME_CHOICES = 0.998
+"""Part of the validation examples whose choice must not change because far candidates are not read."""
 
 
 def calibrate(checkpoint: Checkpoint, data: TrainingData) -> Calibration:
@@ -46,7 +49,8 @@ def calibrate(checkpoint: Checkpoint, data: TrainingData) -> Calibration:
         return checkpoint.calibration
     found = score(checkpoint, examples, [data.relations[name] for name in candidates], recipe.choose_among)
     gold = gold_positions(found, examples)
-    calibration = fit_weights(checkpoint.calibration, found, gold)
+    calibration = fit_temperature(checkpoint.calibration, found, gold)
+    calibration = fit_reach(calibration, found.first(len(related)))
     if len(unrelated) < FEWEST:
         return calibration
     return fit_threshold(fit_some(calibration, found, gold), found, gold)
@@ -67,32 +71,40 @@ def gold_positions(found: Scored, examples: list[Example]) -> Integers:
     return positions
 
 
-def fit_weights(calibration: Calibration, found: Scored, gold: Integers) -> Calibration:
-    """The two weights in log P(i | some), by maximum likelihood over rows whose relation was recalled.
+def fit_temperature(calibration: Calibration, found: Scored, gold: Integers) -> Calibration:
+    """One factor for both weights in log P(i | some), by maximum likelihood over rows whose relation was recalled.
 
-    Neither is let below 0: a model that misleads on the few relations of validation is ignored, not contradicted.
+    Their proportion is not fitted: it would be that of the few relations of validation, or, where those were trained
+    on, one that trusts recall more than it deserves on relations to come.
     """
     rows = np.flatnonzero(gold < found.top.shape[1])
     right = np.arange(len(rows)), gold[rows]
-    # Of like size, so that the search has no long valley to follow.
-    spreads = np.array([_spread(_logits(found)[rows]), _spread(found.top_cosines()[rows])])
-    features = np.stack([_logits(found)[rows], found.top_cosines()[rows]], axis=-1) / spreads
+    fused = calibration.classifier_weight * _logits(found)[rows] + calibration.recall_weight * found.top_cosines()[rows]
 
-    def loss(weights: Floats) -> tuple[float, Floats]:
-        fused = features @ weights
-        likely = softmax(fused, axis=1)
-        slope = (likely[..., None] * features).sum(axis=1) - features[right]
-        value = (logsumexp(fused, axis=1) - fused[right]).mean() + RIDGE * weights @ weights / 2
-        return float(value), slope.mean(axis=0) + RIDGE * weights
+    def loss(factor: float) -> float:
+        return float((logsumexp(factor * fused, axis=1) - factor * fused[right]).mean())
 
-    start = np.array([calibration.classifier_weight, calibration.recall_weight]) * spreads
-    fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None), (0.0, None)]).x / spreads
-    return replace(calibration, classifier_weight=float(fitted[0]), recall_weight=float(fitted[1]))
+    factor = float(minimize_scalar(loss, bounds=FACTORS, method="bounded").x)
+    return replace(
+        calibration,
+        classifier_weight=factor * calibration.classifier_weight,
+        recall_weight=factor * calibration.recall_weight,
+    )
+
+
+def fit_reach(calibration: Calibration, found: Scored) -> Calibration:
+    """The least reach with which hardly any choice is another than if all candidates were read."""
+    cosines = found.top_cosines()
+    chosen = found.likelihoods(replace(calibration, reach=Calibration().reach)).argmax(axis=1)
+    behind = cosines[:, 0] - cosines[np.arange(len(chosen)), chosen]
+    return replace(calibration, reach=float(np.quantile(behind, SAME_CHOICES, method="higher")))
 
 
 def fit_some(calibration: Calibration, found: Scored, gold: Integers) -> Calibration:
     """The three numbers of P(some), by logistic regression over related and unrelated pairs."""
-    features = np.stack([logsumexp(_logits(found), axis=1), found.top_cosines().max(axis=1)], axis=1)
+    cosines = found.top_cosines()
+    read = np.where(within_reach(calibration, cosines), _logits(found), -np.inf)
+    features = np.stack([logsumexp(read, axis=1), cosines.max(axis=1)], axis=1)
     spread = features.std(axis=0) + 1e-9
     fitted = LogisticRegression().fit(features / spread, gold < found.top.shape[1])
     weights = fitted.coef_[0] / spread
@@ -112,11 +124,6 @@ def fit_threshold(calibration: Calibration, found: Scored, gold: Integers) -> Ca
     grid = np.round(np.arange(0.05, 0.96, 0.01), 2)
     f1 = [2 * (right & (best >= t)).sum() / max(1, (best >= t).sum() + related) for t in grid]
     return replace(calibration, threshold=float(grid[int(np.argmax(f1))]))
-
-
-def _spread(values: Floats) -> float:
-    """How far a score tells the candidates of a row apart, on average."""
-    return float(values.std(axis=1).mean()) + 1e-9
 
 
 def _logits(found: Scored) -> Floats:

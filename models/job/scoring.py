@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from models.candidates import CandidateList
 from models.chunks import Vectors
-from models.decision import Calibration, relation_log_probabilities, scores
+from models.decision import Calibration, relation_log_probabilities, scores, within_reach
 from models.job.dataset import Example
 from models.relation import Relation
 from models.text import DescriptionInput, Instance, InstanceInput
@@ -60,6 +60,10 @@ class Scored:
         """The same with only the first k candidates classified."""
         logits = None if self.logits is None else self.logits[:, :k]
         return Scored(self.relations, self.cosines, self.top[:, :k], logits)
+
+    def read(self, calibration: Calibration) -> int:
+        """How many candidates the classifier has to read, of all examples together."""
+        return int(within_reach(calibration, self.top_cosines()).sum())
 
     def first(self, rows: int) -> Scored:
         """The same of the first rows only."""

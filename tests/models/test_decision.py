@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.decision import Calibration, Floats, relation_log_probabilities, scores, some_probability
+from models.decision import Calibration, Floats, relation_log_probabilities, scores, some_probability, within_reach
 
 FITTED = Calibration(
     classifier_weight=0.8, recall_weight=12.0, some_logit=1.3, some_cosine=4.0, some_bias=-2.0, threshold=0.4
@@ -28,6 +28,7 @@ CALIBRATIONS = st.builds(
     some_logit=st.floats(-3, 3),
     some_cosine=st.floats(-20, 20),
     some_bias=st.floats(-5, 5),
+    reach=st.floats(0, 2),
 )
 
 
@@ -86,6 +87,29 @@ def test_an_absent_candidate_changes_no_other_score() -> None:
     present = scores(FITTED, COSINES[:2], LOGITS[:2])
     padded = scores(FITTED, np.array([0.9, 0.7, 0.0]), np.array([2.0, -1.0, -np.inf]))
     np.testing.assert_allclose(padded[:2], present)
+
+
+def test_the_candidates_within_reach_are_those_near_recalls_first() -> None:
+    near = Calibration(reach=0.25)
+    assert within_reach(near, COSINES).tolist() == [True, True, False]
+    assert within_reach(near, np.stack([COSINES, COSINES - 0.3])).tolist() == [[True, True, False]] * 2
+
+
+def test_by_default_every_candidate_is_within_reach() -> None:
+    assert within_reach(Calibration(), np.array([1.0, -1.0])).all()
+
+
+@given(CALIBRATIONS, candidates())
+def test_a_candidate_out_of_reach_counts_as_absent(calibration: Calibration, found: tuple[Floats, Floats]) -> None:
+    cosines, logits = found
+    absent = np.where(within_reach(calibration, cosines), logits, -np.inf)
+    np.testing.assert_array_equal(scores(calibration, cosines, logits), scores(calibration, cosines, absent))
+
+
+@given(candidates())
+def test_an_absent_candidate_gets_nothing_where_only_recall_counts(found: tuple[Floats, Floats]) -> None:
+    cosines, logits = np.append(found[0], -1.0), np.append(found[1], -np.inf)
+    assert scores(Calibration(classifier_weight=0.0, recall_weight=9.0), cosines, logits)[-1] == 0.0
 
 
 def test_a_batch_is_scored_row_by_row() -> None:

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from models.candidates import CandidateList
 from models.text import InputError, Instance, Span
 from service.errors import UnknownRelationsError
 from service.extraction import Answer, Extractor, Query, within
 from service.index import RelationIndex
 from service.metrics import Metrics
 from service.registration import entries
-from tests.service.fakes import CATALOGUE_RELATIONS, DIMENSION, SENTENCE, FakeRuntime
+from tests.service.fakes import CATALOGUE_RELATIONS, DIMENSION, SENTENCE, FakeRuntime, Vectors
 
 BORN = Instance(SENTENCE, Span(0, 12), Span(25, 31))
 MARRIED = Instance("Anna is married to Alan.", Span(0, 4), Span(19, 23))
@@ -71,6 +75,38 @@ def test_as_many_candidates_as_wanted_or_as_there_are(extractor: Extractor, top_
 def test_the_classifier_reads_the_bundles_k_even_when_fewer_are_wanted(extractor: Extractor) -> None:
     one, three = answer(extractor, Query(BORN, top_k=1)), answer(extractor, Query(BORN, top_k=3))
     assert one.candidates == three.candidates[:1]
+
+
+@pytest.fixture
+def near_only(model: FakeRuntime, index: RelationIndex) -> Extractor:
+    """Of a bundle whose classifier reads recall's first and what ties with it."""
+    near = replace(model.bundle.calibration, reach=0.0)
+    return Extractor(FakeRuntime(replace(model.bundle, calibration=near)), index, Metrics())
+
+
+def test_a_candidate_out_of_reach_is_not_read(near_only: Extractor, monkeypatch: pytest.MonkeyPatch) -> None:
+    lists: list[CandidateList] = []
+    classify = FakeRuntime.classify
+
+    def record(model: FakeRuntime, asked: Sequence[CandidateList]) -> Vectors:
+        lists.extend(asked)
+        return classify(model, asked)
+
+    monkeypatch.setattr(FakeRuntime, "classify", record)
+    near_only.extract([Query(BORN), Query(MARRIED)])
+    assert [len(x.candidates) for x in lists] == [1, 1]
+
+
+def test_a_candidate_out_of_reach_has_the_score_zero(near_only: Extractor) -> None:
+    found = answer(near_only, Query(BORN, top_k=6))
+    assert [x.score > 0 for x in found.candidates] == [True] + 5 * [False]
+    assert found.relation == found.candidates[0]
+
+
+def test_lists_of_different_length_are_answered_as_if_alone(extractor: Extractor, near_only: Extractor) -> None:
+    queries = [Query(BORN, top_k=6), Query(NOTHING), Query(MARRIED, relations=("P26",))]
+    for each in (extractor, near_only):
+        assert each.extract(queries) == [answer(each, query) for query in queries]
 
 
 def test_restricted_to_some_relations_only_those_are_candidates(extractor: Extractor) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from models.decision import Calibration, Floats, relation_log_probabilities, scores, some_probability
 from models.job import calibrate as module
-from models.job.calibrate import calibrate, fit_some, fit_threshold, fit_weights, gold_positions
+from models.job.calibrate import calibrate, fit_reach, fit_some, fit_temperature, fit_threshold, gold_positions
 from models.job.checkpoint import Checkpoint, new_checkpoint
 from models.job.dataset import Example, TrainingData
 from models.job.recipe import Recipe
@@ -47,45 +47,75 @@ def test_gold_is_the_position_among_the_candidates_or_behind_them() -> None:
     assert gold_positions(found, examples).tolist() == [1, 0, 2, 2]
 
 
-def test_the_weights_do_not_depend_on_rows_whose_relation_was_not_recalled() -> None:
+def test_the_factor_does_not_depend_on_rows_whose_relation_was_not_recalled() -> None:
     found, gold = synthetic()
     rows = gold < K
     assert found.logits is not None
     recalled = Scored(found.relations, found.cosines[rows], found.top[rows], found.logits[rows])
     start = Calibration(recall_weight=7.0)
-    assert fit_weights(start, found, gold) == fit_weights(start, recalled, gold[rows])
+    assert fit_temperature(start, found, gold) == fit_temperature(start, recalled, gold[rows])
 
 
-def test_the_weights_stay_finite_where_the_data_can_be_separated() -> None:
+def test_the_factor_stays_finite_where_the_data_can_be_separated() -> None:
     found, gold = synthetic(100, some=1.0)
     assert found.logits is not None
     found.logits[np.arange(100), gold] += 50
-    assert 0 < fit_weights(Calibration(), found, gold).classifier_weight < 10
+    assert 0 < fit_temperature(Calibration(), found, gold).classifier_weight <= 10
 
 
-def test_fitting_the_weights_leaves_the_other_numbers() -> None:
+def test_fitting_the_factor_leaves_the_other_numbers() -> None:
     start = Calibration(some_logit=3.0, some_cosine=4.0, some_bias=5.0, threshold=0.1)
-    fitted = fit_weights(start, *synthetic())
+    fitted = fit_temperature(start, *synthetic())
     assert replace(fitted, classifier_weight=1.0, recall_weight=0.0) == start
 
 
-@pytest.mark.parametrize("start", [Calibration(), Calibration(2.0, 80.0), Calibration(0.01, 500.0)])
-def test_the_weights_that_the_answers_were_drawn_by_are_found(start: Calibration) -> None:
-    fitted = fit_weights(start, *synthetic(3000))
-    assert fitted.classifier_weight == pytest.approx(0.5, rel=0.15)
-    assert fitted.recall_weight == pytest.approx(20, rel=0.15)
-
-
-@pytest.mark.parametrize("start", [Calibration(2.0, 80.0), Calibration(0.5, 10.0)])
-def test_fitted_weights_explain_the_answers_better_than_others(start: Calibration) -> None:
+def test_one_factor_explains_the_answers_better_than_the_weights_before() -> None:
     found, gold = synthetic()
-    assert likelihood(fit_weights(start, found, gold), found, gold) > likelihood(start, found, gold) + 0.01
+    start = Calibration(classifier_weight=2.0, recall_weight=80.0)
+    fitted = fit_temperature(start, found, gold)
+    assert likelihood(fitted, found, gold) > likelihood(start, found, gold) + 0.05
 
 
-def test_a_score_that_misleads_is_ignored_and_not_contradicted() -> None:
+def test_one_factor_recovers_weights_that_are_all_too_large_by_it() -> None:
+    found, gold = synthetic()
+    fitted = fit_temperature(Calibration(classifier_weight=2.0, recall_weight=80.0), found, gold)
+    assert fitted.classifier_weight == pytest.approx(0.5, rel=0.3)
+    assert fitted.recall_weight == pytest.approx(40 * fitted.classifier_weight)
+
+
+def test_one_factor_changes_no_choice() -> None:
+    found, gold = synthetic()
+    start = Calibration(classifier_weight=2.0, recall_weight=10.0)
+    assert found.fused(fit_temperature(start, found, gold)) == found.fused(start)
+
+
+def test_the_reach_is_the_least_that_keeps_nearly_all_choices() -> None:
+    found, _ = synthetic(1000)
+    start = Calibration(0.5, 20.0)
+    fitted = fit_reach(start, found)
+    shorter = replace(fitted, reach=fitted.reach - 1e-6)
+    lost, lost_by_less = (
+        sum(x != y for x, y in zip(found.fused(each), found.fused(start), strict=True)) for each in (fitted, shorter)
+    )
+    assert lost <= 2
+    assert lost_by_less > lost
+    assert found.read(fitted) < found.read(start)
+
+
+def test_the_reach_does_not_depend_on_the_one_before() -> None:
+    found, _ = synthetic()
+    start = Calibration(0.5, 20.0, threshold=0.1)
+    assert fit_reach(replace(start, reach=0.01), found) == fit_reach(start, found)
+
+
+def test_whether_there_is_one_is_fitted_on_the_candidates_within_reach() -> None:
     found, gold = synthetic()
     assert found.logits is not None
-    assert fit_weights(Calibration(), replace(found, logits=-found.logits), gold).classifier_weight == 0
+    start = Calibration(0.5, 20.0, reach=0.1)
+    cosines = found.top_cosines()
+    unread = np.where(cosines >= cosines[:, :1] - 0.1, found.logits, -np.inf)
+    assert fit_some(start, found, gold) == fit_some(start, replace(found, logits=unread), gold)
+    assert fit_some(start, found, gold).some_logit != fit_some(Calibration(0.5, 20.0), found, gold).some_logit
 
 
 def test_related_pairs_are_told_from_unrelated_ones() -> None:
@@ -121,7 +151,7 @@ def test_the_threshold_is_the_one_with_the_best_f1() -> None:
     assert best > f1(values, gold, 0.95)
 
 
-@pytest.mark.parametrize("fit", [fit_weights, fit_some, fit_threshold])
+@pytest.mark.parametrize("fit", [fit_temperature, fit_some, fit_threshold])
 def test_recall_alone_cannot_be_calibrated(fit: Callable[[Calibration, Scored, Integers], Calibration]) -> None:
     found, gold = synthetic(50)
     with pytest.raises(ValueError, match="needs the classifier's scores"):
@@ -156,10 +186,9 @@ def test_with_too_few_unrelated_pairs_only_the_weights_are_fitted(
     assert [getattr(found, name) for name in SOME] == [getattr(start, name) for name in SOME]
 
 
-def test_the_weights_do_not_depend_on_those_before(tiny_checkpoint: Checkpoint, data: TrainingData) -> None:
-    found = [calibrate(tiny_checkpoint.calibrated(Calibration(a, b)), data) for a, b in ((1.0, 7.0), (0.1, 70.0))]
-    assert found[0].classifier_weight == pytest.approx(found[1].classifier_weight, abs=0.02)
-    assert found[0].recall_weight == pytest.approx(found[1].recall_weight, rel=0.02)
+def test_the_weights_keep_their_proportion(tiny_checkpoint: Checkpoint, data: TrainingData) -> None:
+    found = calibrate(tiny_checkpoint.calibrated(Calibration(0.1, 7.0)), data)
+    assert found.recall_weight == pytest.approx(70 * found.classifier_weight)
 
 
 def test_with_too_few_related_pairs_the_defaults_stay(

@@ -54,6 +54,12 @@ def test_among_fewer_candidates_only_the_first_are_classified() -> None:
     assert FOUND.among(1).classified() == FOUND.recalled()
 
 
+@pytest.mark.parametrize(("reach", "count"), [(2.0, 4), (0.25, 4), (0.2, 3), (0.0, 2)])
+def test_the_candidates_within_reach_are_counted(reach: float, count: int) -> None:
+    found = Scored(["a", "b"], np.array([[0.5, 0.25], [0.5, 0.4]], dtype=np.float32), np.array([[0, 1]] * 2), None)
+    assert found.read(Calibration(reach=reach)) == count
+
+
 def test_the_first_rows_are_what_they_were() -> None:
     assert (FOUND.first(1).recalled(), FOUND.first(1).classified()) == (["a"], ["c"])
 
