@@ -21,7 +21,7 @@ from service.extraction import Answer, Extractor, Model, Query
 from service.index import RelationIndex
 from service.metrics import Metrics
 from service.registration import Registrar, catalogue, encode, synchronise
-from service.registry import DirectoryLock, Draft, Registry
+from service.registry import Draft, Registry, described, locked
 from service.settings import Settings
 
 log = structlog.get_logger("service")
@@ -90,7 +90,7 @@ class State:
 
     @classmethod
     def open(cls, settings: Settings, model: Model | None = None, metrics: Metrics | None = None) -> State:
-        """Load the model, take the data directory, and fill the index.
+        """Load the model, open the registry, and fill the index.
 
         Raises:
             StartupError: one of these cannot be done; the message says what to do.
@@ -98,15 +98,15 @@ class State:
         model = model or load_model(settings)
         warm_up(model)
         seed = (lambda: catalogue(model)) if settings.seed_catalogue else list
+        url = settings.registry()
         with ExitStack() as opened:
-            lock = DirectoryLock(settings.data_dir)
-            opened.callback(lock.release)
+            opened.enter_context(locked(url))
+            registry = Registry.open(url, model.bundle.manifest.fingerprint, seed)
+            opened.callback(registry.close)
             try:
-                registry = Registry.open(settings.data_dir, model.bundle.manifest.fingerprint, seed)
-                opened.callback(registry.close)
                 state = cls(settings, model, registry, metrics or Metrics())
             except RegistryUnavailableError as error:
-                raise StartupError(f"{error.message}; see to {settings.data_dir} and start again") from error
+                raise StartupError(f"{error.message}; see to {described(url)} and start again") from error
             opened.push(state._closing)
             state._closing = opened.pop_all()
         log.info(
@@ -114,7 +114,7 @@ class State:
             model=model.bundle.manifest.name,
             relations=len(state.index),
             registry_version=state.index.version,
-            data_dir=str(settings.data_dir),
+            registry=described(url),
         )
         return state
 
@@ -129,7 +129,7 @@ class State:
             await batcher.close()
 
     def close(self) -> None:
-        """Close the registry and give the data directory back."""
+        """Close the registry and, where only one process may use it, leave it to the next."""
         self._closing.close()
 
     def _batchers(self) -> tuple[Batcher[Any, Any], ...]:

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -24,7 +24,7 @@ from service.extraction import Answer, Extractor, Model, Query
 from service.index import RelationIndex
 from service.metrics import Metrics
 from service.registration import catalogue, entries, synchronise
-from service.registry import DirectoryLock, Registry
+from service.registry import Registry, locate, locked
 from service.settings import Settings
 from service.state import load_model
 
@@ -131,15 +131,9 @@ def _index(model: Model, data_dir: Path | None) -> RelationIndex:
         return index
     if not data_dir.is_dir():
         fail(f"there is no data directory {data_dir}", 2)
-    lock = DirectoryLock(data_dir)
-    try:
-        registry = Registry.open(data_dir, manifest.fingerprint, lambda: catalogue(model))
-        try:
-            synchronise(model, registry, index)
-        finally:
-            registry.close()
-    finally:
-        lock.release()
+    url = locate(data_dir)
+    with locked(url), closing(Registry.open(url, manifest.fingerprint, lambda: catalogue(model))) as registry:
+        synchronise(model, registry, index)
     return index
 
 

@@ -1,4 +1,4 @@
-"""`emma relations`: the relations of a running service, and `reindex` for one that is stopped."""
+"""`emma relations`: the relations of a running service, and `reindex` for a new model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from service.client import DEFAULT_URL, RefusedError, RelationClient, Unreachabl
 from service.errors import StartupError
 from service.extraction import Model
 from service.registration import encode
-from service.registry import DirectoryLock, Draft
+from service.registry import Draft, is_shared, locked
 from service.registry import reindex as reindex_registry
 from service.settings import Settings
 from service.state import load_model
@@ -111,23 +111,21 @@ def export(
 
 
 @app.command()
-@with_settings("data_dir", "bundle", "threads")
+@with_settings("data_dir", "database_url", "bundle", "threads")
 def reindex(settings: Settings) -> None:
-    """Encode the relations of a stopped service again, with the encoder of the bundle."""
+    """Encode the relations of a registry again, with the encoder of the bundle.
+
+    A service on a data directory has to be stopped. Services on a database go on extracting meanwhile; start them
+    again afterwards, with the bundle, one after the other.
+    """
     model = load_model(settings)
-    if not settings.data_dir.is_dir():
+    url = settings.registry()
+    if not is_shared(url) and not settings.data_dir.is_dir():
         raise StartupError(f"there is no data directory {settings.data_dir}: nothing to encode again")
-    lock = DirectoryLock(settings.data_dir)
-    try:
-        with _progress("encoding") as advance:
-            count = reindex_registry(
-                settings.data_dir,
-                model.bundle.manifest.fingerprint,
-                lambda relations: drafts(model, relations),
-                advance,
-            )
-    finally:
-        lock.release()
+    with locked(url), _progress("encoding") as advance:
+        count = reindex_registry(
+            url, model.bundle.manifest.fingerprint, lambda relations: drafts(model, relations), advance
+        )
     typer.echo(f"{count} relations encoded with {model.bundle.manifest.name}")
 
 

@@ -55,6 +55,9 @@ class Texts(TypeDecorator[tuple[str, ...]]):
 
 metadata = MetaData()
 
+RelationId = String(128).with_variant(String(128, collation="C"), "postgresql")
+"""Ordered by its bytes in every database, so that pages are."""
+
 registry = Table(
     "registry",
     metadata,
@@ -67,7 +70,7 @@ registry = Table(
 relations = Table(
     "relations",
     metadata,
-    Column("id", String(128), primary_key=True),
+    Column("id", RelationId, primary_key=True),
     Column("name", Text, nullable=False),
     Column("description", Text, nullable=False),
     Column("paraphrases", Texts, nullable=False, server_default="[]"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from service.registry import Draft
+from service.registry import Draft, Registry, Stored
 
 
 def row(key: str) -> dict[str, Any]:
@@ -32,3 +32,12 @@ def draft(
 ) -> Draft:
     vector = np.array([first, 0, 0, 0.5], dtype=np.float32)
     return Draft(key, key.upper(), description, paraphrases, False, vector)
+
+
+def everything(registry: Registry, since: int = 0) -> tuple[int, list[Stored]]:
+    chunks = list(registry.changes(since))
+    return chunks[-1][0], [row for _, rows in chunks for row in rows]
+
+
+def version(registry: Registry) -> int:
+    return everything(registry)[0]

@@ -1,84 +1,73 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
+from sqlalchemy import URL, event
 
-from models.relation import Relation
 from service.errors import ConflictError, NotFoundError, RegistryUnavailableError, StartupError
-from service.registry import Draft, Registry, Stored, reindex, store
-from tests.service.registry.support import draft
+from service.registry import Draft, Registry, locate, store
+from tests.service.registry.support import draft, everything, version
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    registry = Registry.open(tmp_path, "f1", busy_milliseconds=1)
+def registry(url: URL) -> Iterator[Registry]:
+    registry = Registry.open(url, "f1", busy_milliseconds=1)
     yield registry
     registry.close()
-
-
-def everything(registry: Registry, since: int = 0) -> tuple[int, list[Stored]]:
-    chunks = list(registry.changes(since))
-    return chunks[-1][0], [row for _, rows in chunks for row in rows]
-
-
-def version(registry: Registry) -> int:
-    return everything(registry)[0]
 
 
 def test_a_new_registry_is_empty_and_at_version_0(registry: Registry) -> None:
     assert everything(registry) == (0, [])
 
 
-def test_a_new_registry_is_seeded_in_one_version(tmp_path: Path) -> None:
-    registry = Registry.open(tmp_path, "f1", lambda: [draft("a"), draft("b")])
+def test_a_new_registry_is_seeded_in_one_version(url: URL) -> None:
+    registry = Registry.open(url, "f1", lambda: [draft("a"), draft("b")])
     found, rows = everything(registry)
     assert found == 1
     assert [(row.relation.id, row.version) for row in rows] == [("a", 1), ("b", 1)]
     registry.close()
 
 
-def test_a_registry_is_seeded_only_once(tmp_path: Path) -> None:
-    registry = Registry.open(tmp_path, "f1", lambda: [draft("a"), draft("b")])
+def test_a_registry_is_seeded_only_once(url: URL) -> None:
+    registry = Registry.open(url, "f1", lambda: [draft("a"), draft("b")])
     registry.delete("a")
     registry.close()
-    registry = Registry.open(tmp_path, "f1", lambda: pytest.fail("seeded again"))
+    registry = Registry.open(url, "f1", lambda: pytest.fail("seeded again"))
     assert [record.id for record in registry.page().records] == ["b"]
     registry.close()
 
 
-def test_a_registry_that_began_without_seeds_gets_none_later(tmp_path: Path) -> None:
-    Registry.open(tmp_path, "f1").close()
-    Registry.open(tmp_path, "f1", lambda: pytest.fail("seeded")).close()
+def test_a_registry_that_began_without_seeds_gets_none_later(url: URL) -> None:
+    Registry.open(url, "f1").close()
+    Registry.open(url, "f1", lambda: pytest.fail("seeded")).close()
 
 
-def test_a_seed_that_fails_leaves_a_registry_that_is_still_new(tmp_path: Path) -> None:
+def test_a_seed_that_fails_leaves_a_registry_that_is_still_new(url: URL) -> None:
     def broken() -> Sequence[Draft]:
         raise RuntimeError("no catalogue")
 
     with pytest.raises(RuntimeError, match="no catalogue"):
-        Registry.open(tmp_path, "f1", broken)
-    registry = Registry.open(tmp_path, "f1", lambda: [draft("a")])
+        Registry.open(url, "f1", broken)
+    registry = Registry.open(url, "f1", lambda: [draft("a")])
     assert registry.page().total == 1
     registry.close()
 
 
-def test_another_encoders_registry_is_refused_with_both_fingerprints_and_what_to_do(tmp_path: Path) -> None:
-    Registry.open(tmp_path, "f1").close()
-    with pytest.raises(StartupError, match=r"encoder f1.*encoder f2.*EMMA_BUNDLE.*EMMA_DATA_DIR.*relations reindex"):
-        Registry.open(tmp_path, "f2")
+def test_another_encoders_registry_is_refused_with_both_fingerprints_and_what_to_do(url: URL) -> None:
+    Registry.open(url, "f1").close()
+    with pytest.raises(StartupError, match=r"encoder f1.*encoder f2.*EMMA_BUNDLE.*EMMA_DATABASE_URL.* reindex"):
+        Registry.open(url, "f2")
 
 
-def test_what_was_added_is_there_after_opening_again(tmp_path: Path) -> None:
-    registry = Registry.open(tmp_path, "f1")
+def test_what_was_added_is_there_after_opening_again(url: URL) -> None:
+    registry = Registry.open(url, "f1")
     [written] = registry.add([draft("a")])
     registry.close()
-    registry = Registry.open(tmp_path, "f1")
+    registry = Registry.open(url, "f1")
     assert registry.get("a") == written.record
     registry.close()
 
@@ -218,8 +207,8 @@ def test_a_version_that_is_cut_by_a_chunk_is_complete_only_with_the_last(
 @pytest.mark.parametrize(
     ("pragma", "message"), [("max_page_count = 1", "full"), ("query_only = ON", "readonly")], ids=["full", "read-only"]
 )
-def test_a_write_that_the_disk_refuses_changes_nothing(tmp_path: Path, pragma: str, message: str) -> None:
-    registry = Registry.open(tmp_path, "f1", lambda: [draft("a")])
+def test_a_write_that_the_disk_refuses_changes_nothing(sqlite: URL, pragma: str, message: str) -> None:
+    registry = Registry.open(sqlite, "f1", lambda: [draft("a")])
     registry._engine.dispose()
     event.listen(registry._engine, "connect", lambda connection, _: connection.execute(f"PRAGMA {pragma}"))
     with pytest.raises(RegistryUnavailableError, match=message):
@@ -237,7 +226,7 @@ OPERATIONS = st.tuples(st.sampled_from(["add", "replace", "delete"]), st.sampled
 def test_it_always_holds_what_a_dictionary_would(
     tmp_path_factory: pytest.TempPathFactory, operations: list[tuple[str, str, str]]
 ) -> None:
-    registry, expected = Registry.open(tmp_path_factory.mktemp("registry"), "f1"), dict[str, str]()
+    registry, expected = Registry.open(locate(tmp_path_factory.mktemp("registry")), "f1"), dict[str, str]()
     versions = [0]
     for operation, key, description in operations:
         before = dict(expected)
@@ -257,54 +246,3 @@ def test_it_always_holds_what_a_dictionary_would(
         assert versions[-1] == versions[-2] + (before != expected)
     assert {record.id: record.description for record in registry.page().records} == expected
     registry.close()
-
-
-def test_reindexing_changes_every_vector_and_the_fingerprint_in_one_version(tmp_path: Path) -> None:
-    registry = Registry.open(tmp_path, "f1", lambda: [draft(key) for key in "abc"])
-    before = registry.get("a")
-    registry.delete("c")
-    registry.close()
-    seen: list[tuple[int, int]] = []
-
-    def encode(relations: Sequence[Relation]) -> list[Draft]:
-        return [draft(relation.id, relation.description, first=9.0) for relation in relations]
-
-    count = reindex(tmp_path, "f2", encode, lambda done, total: seen.append((done, total)))
-    assert (count, seen) == (2, [(2, 2)])
-    registry = Registry.open(tmp_path, "f2")
-    _, rows = everything(registry)
-    live = [(row.relation.id, row.version, row.vector[0]) for row in rows if row.vector is not None]
-    assert live == [("a", 3, 9.0), ("b", 3, 9.0)]
-    assert registry.get("a").created_at == before.created_at
-    registry.close()
-
-
-def test_reindexing_encodes_every_wording(tmp_path: Path) -> None:
-    Registry.open(tmp_path, "f1", lambda: [draft("a", paraphrases=("They have met.",))]).close()
-    seen: list[Relation] = []
-
-    def encode(relations: Sequence[Relation]) -> list[Draft]:
-        seen.extend(relations)
-        return [draft(x.id, x.description, paraphrases=x.paraphrases) for x in relations]
-
-    reindex(tmp_path, "f2", encode)
-    assert [x.paraphrases for x in seen] == [("They have met.",)]
-
-
-def test_reindexing_that_fails_leaves_the_registry_as_it_was(tmp_path: Path) -> None:
-    Registry.open(tmp_path, "f1", lambda: [draft("a")]).close()
-
-    def broken(relations: Sequence[Relation]) -> list[Draft]:
-        raise RuntimeError("no model")
-
-    with pytest.raises(RuntimeError, match="no model"):
-        reindex(tmp_path, "f2", broken)
-    registry = Registry.open(tmp_path, "f1")
-    assert version(registry) == 1
-    registry.close()
-
-
-def test_there_is_nothing_to_reindex_without_a_registry(tmp_path: Path) -> None:
-    with pytest.raises(StartupError, match="there is no registry"):
-        reindex(tmp_path, "f2", lambda relations: [])
-    assert list(tmp_path.iterdir()) == []
