@@ -9,7 +9,8 @@
     ├── OverloadedError               the queue is full
     ├── UnavailableError              try again later
     │   ├── NotReadyError             the service is starting or stopping
-    │   └── RegistryUnavailableError  the registry cannot be read or written
+    │   ├── RegistryUnavailableError  the registry cannot be read or written
+    │   └── BehindError               this process does not know the wanted version yet
     ├── DeadlineError                 the answer took too long
     └── ClientGoneError               nobody waits for the answer any more
     StartupError                      the service cannot start; the message says what to do
@@ -87,6 +88,10 @@ class RegistryUnavailableError(UnavailableError):
     """The registry cannot be read or written."""
 
 
+class BehindError(UnavailableError):
+    """This process does not know the wanted version of the registry yet."""
+
+
 class DeadlineError(ServiceError):
     """The answer took longer than the deadline."""
 
@@ -110,6 +115,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     UnavailableError: (503, "unavailable"),
     NotReadyError: (503, "not_ready"),
     RegistryUnavailableError: (503, "registry_unavailable"),
+    BehindError: (503, "registry_behind"),
     DeadlineError: (504, "deadline_exceeded"),
     ClientGoneError: (499, "client_closed_request"),
 }
@@ -121,7 +127,7 @@ _MEANINGS = {
     422: "A field has a fault.",
     429: "Too many instances wait already.",
     500: "A fault of the service; its log has the request id.",
-    503: "The service or its registry is not ready.",
+    503: "The service or its registry is not ready, or does not know `min_version` yet.",
     504: "The answer took longer than the deadline.",
 }
 

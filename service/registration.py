@@ -124,24 +124,21 @@ class Registrar:
 
     def __init__(
         self,
-        model: Model,
         registry: Registry,
-        index: RelationIndex,
+        catch_up: Callable[[], None],
         encoder: Batcher[Relation, Draft],
         writer: Batcher[Callable[[], Any], Any],
     ) -> None:
         """Take what it works with.
 
         Args:
-            model: tokenizes descriptions.
             registry: the truth.
-            index: its cache.
+            catch_up: brings the index up to it.
             encoder: does `encode`.
             writer: runs one function after the other, so that the index sees versions in order.
         """
-        self._model = model
         self._registry = registry
-        self._index = index
+        self._catch_up = catch_up
         self._encoder = encoder
         self._writer = writer
 
@@ -191,7 +188,7 @@ class Registrar:
     async def _write(self, change: Callable[[], Value]) -> Value:
         def write() -> Value:
             outcome = change()
-            synchronise(self._model, self._registry, self._index)
+            self._catch_up()
             return outcome
 
         [outcome] = await self._writer.submit([write])

@@ -22,6 +22,9 @@ BATCH_RELATIONS = 1_000
 PAGE_RELATIONS = 1_000
 TOP_K = 50
 RESTRICTION = 1_000
+VERSIONS = 2**31 - 1
+"""The last version that the registry can have."""
+
 ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 
 Item = TypeVar("Item", bound=Hashable)
@@ -120,6 +123,14 @@ class ExtractRequest(Schema):
         description="Score below which the relation is null; the bundle's own when not given.",
     )
     relations: RelationIds | None = Field(None, description="Ids of the only relations to choose from.")
+    min_version: int = Field(
+        0,
+        ge=0,
+        le=VERSIONS,
+        strict=True,
+        description="Least version of the registry to search, such as the `version` that a registration answered with; "
+        "waited for a while, then 503.",
+    )
 
     def instance(self) -> Instance:
         """The sentence as the model reads it.

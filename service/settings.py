@@ -45,6 +45,16 @@ class Settings(BaseSettings):
     deadline_seconds: float = Field(
         30.0, gt=0, le=3600, allow_inf_nan=False, description="Seconds until a request is given up with 504."
     )
+    poll_seconds: float = Field(
+        5.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds after which changes in a shared database are looked for that no notification told of.",
+    )
+    version_wait_seconds: float = Field(
+        5.0, ge=0, le=3600, allow_inf_nan=False, description="Seconds that `min_version` is waited for; then, 503."
+    )
     max_body_bytes: int = Field(8 * 1024 * 1024, ge=1024, description="Bytes of a request's body; beyond it, 413.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["json", "console"] = Field("json", description="One JSON object a line, or text for people.")

@@ -29,6 +29,6 @@ def upgrade(settings: Settings) -> None:
     with locked(url):
         before, after = upgrade_registry(url)
     if before == after:
-        typer.echo(f"{described(url)} has schema {after} already")
+        typer.echo(f"the registry {described(url)} has schema {after} already")
     else:
-        typer.echo(f"{described(url)} is at schema {after} now, before it was {before or 'empty'}")
+        typer.echo(f"the registry {described(url)} is at schema {after} now, before it was {before or 'empty'}")

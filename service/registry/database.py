@@ -51,13 +51,19 @@ def connect(url: URL, busy_milliseconds: int = BUSY_MILLISECONDS) -> Engine:
             max_overflow=0,
             pool_timeout=BUSY_MILLISECONDS / 1000,
             pool_pre_ping=True,
-            connect_args={name: value for name, value in _POSTGRESQL.items() if name not in url.query},
+            connect_args=arguments(url),
         )
     # As many connections as the framework has worker threads may be open at once.
     engine = create_engine(url, pool_size=5, max_overflow=-1)
     event.listen(engine, "connect", _configure(busy_milliseconds))
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def arguments(url: URL) -> dict[str, Any]:
+    """What psycopg is given to connect to a server; what the URL says goes before what is set here."""
+    _, given = url.get_dialect()().create_connect_args(url)
+    return {**_POSTGRESQL, **given}
 
 
 @contextmanager

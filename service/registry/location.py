@@ -37,12 +37,12 @@ def is_shared(url: URL) -> bool:
 
 
 def described(url: URL) -> str:
-    """The registry in words, without a password.
+    """Where the registry is, for people, without a password.
 
     >>> described(locate(Path("data")))
-    'the registry data/registry.db'
+    'data/registry.db'
     """
-    return f"the registry {url.set(drivername='postgresql') if is_shared(url) else url.database}"
+    return str(url.set(drivername="postgresql") if is_shared(url) else url.database)
 
 
 def advice(url: URL) -> str:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from service.errors import RegistryUnavailableError
 from service.registry import tables
+from service.registry.notifications import notify
 from service.registry.records import Draft, Record
 
 STORED = np.dtype("<f4")
@@ -21,13 +22,14 @@ RECORD = [RELATIONS.c[field.name] for field in fields(Record)]
 
 
 def bump(connection: Connection) -> tuple[int, str]:
-    """Raise the registry's version; the new one, and the fingerprint of the encoder.
+    """Raise the registry's version and tell others of it; the new one, and the fingerprint of the encoder.
 
     The first statement of every write: it locks the row, so that versions are committed in their order.
     """
     registry = tables.registry.c
     raised = update(tables.registry).values(version=registry.version + 1)
     row = connection.execute(raised.returning(registry.version, registry.fingerprint)).one()
+    notify(connection, str(row.version))
     return row.version, row.fingerprint
 
 

@@ -41,7 +41,9 @@ def require_current(connection: Connection) -> None:
     """
     found = MigrationContext.configure(connection).get_current_revision()
     if found is None:
-        raise StartupError(f"{described(connection.engine.url)} is empty: `emma serve` or `emma db upgrade` makes it")
+        raise StartupError(
+            f"the registry {described(connection.engine.url)} is empty: `emma serve` or `emma db upgrade` makes it"
+        )
     _require_head(connection.engine.url, found)
 
 
@@ -58,7 +60,7 @@ def upgrade(url: URL) -> tuple[str | None, str]:
             _require_known(url, found)
             migrate(connection)
     except DatabaseError as error:
-        raise StartupError(f"cannot upgrade {described(url)}: {reason(error)}; {advice(url)}") from error
+        raise StartupError(f"cannot upgrade the registry {described(url)}: {reason(error)}; {advice(url)}") from error
     finally:
         engine.dispose()
     return found, head()
@@ -87,7 +89,7 @@ def _require_head(url: URL, found: str) -> None:
     _require_known(url, found)
     if found != head():
         raise StartupError(
-            f"{described(url)} has schema {found}, this release needs {head()}: make a backup, then run "
+            f"the registry {described(url)} has schema {found}, this release needs {head()}: make a backup, then run "
             "`emma db upgrade`"
         )
 
@@ -95,8 +97,8 @@ def _require_head(url: URL, found: str) -> None:
 def _require_known(url: URL, found: str | None) -> None:
     if found is not None and found not in {script.revision for script in _scripts().walk_revisions()}:
         raise StartupError(
-            f"{described(url)} was written by a newer release of EMMA (schema {found}, this release has {head()}): "
-            "use that release; `emma db upgrade` cannot go back"
+            f"the registry {described(url)} was written by a newer release of EMMA (schema {found}, this release has "
+            f"{head()}): use that release; `emma db upgrade` cannot go back"
         )
 
 

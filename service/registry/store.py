@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -14,7 +14,8 @@ from models.relation import Relation
 from service.errors import ConflictError, NotFoundError, StartupError, named
 from service.registry import rows, tables
 from service.registry.database import BUSY_MILLISECONDS, connect, reason, snapshot, transaction
-from service.registry.location import advice, described
+from service.registry.location import advice, described, is_shared
+from service.registry.notifications import notifications, notify
 from service.registry.records import Draft, Page, Record, Stored, Written
 from service.registry.rows import RELATIONS
 from service.registry.schema import prepare
@@ -58,22 +59,22 @@ class Registry:
                     _found(connection, fingerprint, seed())
                 elif found != fingerprint:
                     raise StartupError(
-                        f"{described(url)} was made by encoder {found}, the bundle has encoder {fingerprint}, and "
-                        "their vectors cannot be compared: point EMMA_BUNDLE at the bundle that made it, or "
+                        f"the registry {described(url)} was made by encoder {found}, the bundle has encoder {fingerprint}, "
+                        "and their vectors cannot be compared: point EMMA_BUNDLE at the bundle that made it, or "
                         "EMMA_DATA_DIR or EMMA_DATABASE_URL at another registry, or run `emma relations reindex`"
                     )
         except DatabaseError as error:
             engine.dispose()
-            raise StartupError(f"cannot open {described(url)}: {reason(error)}; {advice(url)}") from error
+            raise StartupError(f"cannot open the registry {described(url)}: {reason(error)}; {advice(url)}") from error
         except BaseException:
             engine.dispose()
             raise
         return cls(engine, fingerprint)
 
     @property
-    def url(self) -> URL:
-        """Where the registry is."""
-        return self._engine.url
+    def shared(self) -> bool:
+        """Whether other processes may write to it."""
+        return is_shared(self._engine.url)
 
     def close(self) -> None:
         """Close every connection."""
@@ -179,6 +180,15 @@ class Registry:
                 relation = Relation(row.id, row.name, row.description, row.paraphrases)
                 found.append(Stored(relation, row.version, vector))
             yield state.version, found
+
+    def notify(self, text: str) -> None:
+        """Tell every process that listens; raises `RegistryUnavailableError`."""
+        with transaction(self._engine) as connection:
+            notify(connection, text)
+
+    def notifications(self) -> AsyncGenerator[str | None]:
+        """What is told from now on: the version of each write, and what `notify` is given; see there for the rest."""
+        return notifications(self._engine.url)
 
     @contextmanager
     def _write(self) -> Iterator[tuple[Connection, int]]:

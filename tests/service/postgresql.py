@@ -47,3 +47,11 @@ def execute(statement: str, url: str = SERVER) -> None:
     """Run a statement on a connection of its own."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(statement.encode())
+
+
+def end_listeners() -> None:
+    """End every connection that listens, as a server does that is restarted."""
+    execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND query LIKE 'LISTEN %'"
+    )

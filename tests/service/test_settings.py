@@ -35,6 +35,8 @@ def test_settings_cannot_be_changed() -> None:
         ("EMMA_QUEUE_SIZE", "-1"),
         ("EMMA_BATCH_SIZE", "1.5"),
         ("EMMA_DEADLINE_SECONDS", "nan"),
+        ("EMMA_POLL_SECONDS", "0"),
+        ("EMMA_VERSION_WAIT_SECONDS", "-1"),
         ("EMMA_MAX_BODY_BYTES", "12"),
         ("EMMA_LOG_LEVEL", "loud"),
         ("EMMA_LOG_FORMAT", "xml"),

@@ -11,7 +11,7 @@ from service.registry import described, is_shared, locate
 def test_a_url_of_postgresql_is_shared_and_described_without_its_password(scheme: str) -> None:
     url = locate(Path("data"), f"{scheme}://emma:secret@db:5433/emma?sslmode=require")
     assert is_shared(url)
-    assert described(url) == "the registry postgresql://emma:***@db:5433/emma?sslmode=require"
+    assert described(url) == "postgresql://emma:***@db:5433/emma?sslmode=require"
 
 
 def test_without_a_url_the_registry_is_a_file_that_one_process_may_use() -> None:

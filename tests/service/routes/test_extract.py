@@ -359,3 +359,29 @@ async def test_whatever_the_offsets_the_answer_is_a_relation_or_a_named_fault(
     assert response.status_code in (200, 422)
     if response.status_code == 422:
         assert response.json()["error"]["field"].split(".")[0] in ("sentence", "head", "tail")
+
+
+async def test_a_client_reads_what_it_wrote(client: httpx.AsyncClient) -> None:
+    version = (await client.post("/relations", json={"name": "x", "description": "Something."})).json()["version"]
+    answer = await client.post("/extract", json={**REQUEST, "min_version": version})
+    assert (answer.status_code, answer.json()["registry_version"]) == (200, version)
+
+
+@pytest.mark.parametrize("batch", [False, True])
+async def test_a_version_that_does_not_come_in_time_is_503_with_retry_after(serve: Serve, batch: bool) -> None:
+    body = {**REQUEST, "min_version": 7}
+    async with serve(version_wait_seconds=0.01) as client:
+        if batch:
+            response = await client.post("/extract/batch", json={"items": [REQUEST, body]})
+        else:
+            response = await client.post("/extract", json=body)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    error = response.json()["error"]
+    assert error["type"] == "registry_behind"
+    assert "version 7 of the registry was asked for and 1 is known" in error["message"]
+
+
+@pytest.mark.parametrize("version", [-1, 2**31, "1", 1.5])
+async def test_a_version_that_cannot_be_is_refused(client: httpx.AsyncClient, version: object) -> None:
+    field, _ = await fault(client, {**REQUEST, "min_version": version})
+    assert field == "min_version"

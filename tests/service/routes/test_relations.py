@@ -286,7 +286,7 @@ async def test_a_change_that_reached_the_registry_but_not_the_index_is_made_good
 ) -> None:
     async with serve() as client:
         with capture_logs(), monkeypatch.context() as broken:
-            broken.setattr("service.registration.synchronise", lambda *parts: 1 / 0)
+            broken.setattr("service.replica.synchronise", lambda *parts: 1 / 0)
             assert (await client.post("/relations", json={"id": "T1", **TEACHER})).status_code == 500
         assert await best(client) is None
         assert (await client.post("/relations", json={"id": "T1", **TEACHER})).status_code == 200
