@@ -19,7 +19,7 @@ from service.batching import Batcher, one_by_one
 from service.errors import InvalidError
 from service.extraction import Model, within
 from service.index import Entry, RelationIndex
-from service.registry import Draft, Page, Record, Registry, Vector, Written
+from service.registry import Draft, History, Once, Page, Record, Registry, Vector, Written
 
 Value = TypeVar("Value")
 
@@ -142,36 +142,47 @@ class Registrar:
         self._encoder = encoder
         self._writer = writer
 
-    async def add(self, relations: Sequence[Relation]) -> list[Written]:
+    async def add(
+        self, relations: Sequence[Relation], actor: str | None = None, once: Once | None = None
+    ) -> list[Written]:
         """Register relations, all or none; one that is there already with the same content is left as it is.
 
+        Args:
+            relations: to be registered.
+            actor: who does it, for the history.
+            once: what makes a repetition of the request answer as the first did, and do nothing.
+
         Raises:
-            InvalidError: an id is there twice.
+            InvalidError: an id is there twice, or the key of `once` came with another request before.
             InputError: a description is unreadable.
             ConflictError: an id stands for a relation with other content.
             ServiceError: see `Batcher.submit` and `Registry`.
         """
         require_distinct(relations)
         drafts = await self._encode(relations)
-        return await self._write(lambda: self._registry.add(drafts))
+        return await self._write(lambda: self._registry.add(drafts, actor, once))
 
-    async def replace(self, relation: Relation) -> Written:
+    async def replace(self, relation: Relation, actor: str | None = None) -> Written:
         """Register a relation, in place of the one of the same id if there is one; fails as `add` does."""
         [draft] = await self._encode([relation])
-        return await self._write(lambda: self._registry.replace(draft))
+        return await self._write(lambda: self._registry.replace(draft, actor))
 
-    async def delete(self, key: str) -> None:
+    async def delete(self, key: str, actor: str | None = None) -> None:
         """Delete a relation.
 
         Raises:
             NotFoundError: there is no such relation.
             ServiceError: see `Batcher.submit` and `Registry`.
         """
-        await self._write(lambda: self._registry.delete(key))
+        await self._write(lambda: self._registry.delete(key, actor))
 
     async def get(self, key: str) -> Record:
         """One relation; fails as `Registry.get` does."""
         return await to_thread.run_sync(self._registry.get, key)
+
+    async def history(self, key: str, before: int | None, limit: int) -> History:
+        """What was done to a relation; fails as `Registry.history` does."""
+        return await to_thread.run_sync(self._registry.history, key, before, limit)
 
     async def page(self, after: str | None, limit: int) -> Page:
         """Some relations; fails as `Registry.page` does."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Hashable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -212,6 +212,24 @@ class RelationPage(Schema):
     items: list[RelationRecord]
     next_cursor: str | None = Field(description="Ask with it for what follows; null at the end.")
     total: int = Field(description="Relations there are in all.")
+
+
+class RelationEvent(Schema):
+    """Something that was done to a relation."""
+
+    version: int = Field(description="Version of the registry that it made.")
+    action: Literal["created", "replaced", "deleted"]
+    actor: str | None = Field(description="Who did it; null where that is not known.")
+    at: datetime
+    content: dict[str, Any] | None = Field(description="The relation from then on; null where it was deleted.")
+    changed: list[str] = Field(description="Fields of the content that are not as they were before.")
+
+
+class RelationHistory(Schema):
+    """What was done to a relation, the latest first."""
+
+    items: list[RelationEvent]
+    next_cursor: int | None = Field(description="Ask with it for what was before; null at the end.")
 
 
 class RelationBatch(Schema):

@@ -2,7 +2,7 @@
 
 from service.registry.location import described, is_shared, locate
 from service.registry.lock import DirectoryLock, locked
-from service.registry.records import Draft, Page, Record, Stored, Vector, Written
+from service.registry.records import Draft, Event, History, Once, Page, Record, Stored, Vector, Written
 from service.registry.reindexing import reindex
 from service.registry.schema import upgrade
 from service.registry.store import Registry
@@ -10,6 +10,9 @@ from service.registry.store import Registry
 __all__ = [
     "DirectoryLock",
     "Draft",
+    "Event",
+    "History",
+    "Once",
     "Page",
     "Record",
     "Registry",

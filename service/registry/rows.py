@@ -11,9 +11,9 @@ import numpy as np
 from sqlalchemy import Connection, delete, insert, select, update
 
 from service.errors import RegistryUnavailableError
-from service.registry import tables
+from service.registry import history, tables
 from service.registry.notifications import notify
-from service.registry.records import Draft, Record
+from service.registry.records import Action, Draft, Record
 
 STORED = np.dtype("<f4")
 RELATIONS = tables.relations
@@ -46,17 +46,32 @@ def require_fingerprint(found: str, fingerprint: str) -> None:
         )
 
 
+def possible(relation_id: str) -> bool:
+    """Whether the id can be asked for.
+
+    PostgreSQL takes neither NUL nor half of a surrogate pair, not even to say that no row has it.
+    """
+    return relation_id.isascii() and relation_id.isprintable()
+
+
 def live(connection: Connection, ids: Sequence[str]) -> dict[str, Record]:
     """Those of the relations that are there and not deleted."""
-    # PostgreSQL takes neither NUL nor half of a surrogate pair, not even to say that no row has it.
-    possible = [key for key in ids if key.isascii() and key.isprintable()]
-    wanted = select(*RECORD).where(RELATIONS.c.id.in_(possible), ~RELATIONS.c.deleted)
+    wanted = select(*RECORD).where(RELATIONS.c.id.in_(list(filter(possible, ids))), ~RELATIONS.c.deleted)
     return {row.id: Record(*row) for row in connection.execute(wanted)}
+
+
+def content(relation: Draft | Record) -> dict[str, Any]:
+    """What a client says of a relation, by field."""
+    return {
+        "name": relation.name,
+        "description": relation.description,
+        "paraphrases": list(relation.paraphrases),
+    }
 
 
 def same(draft: Draft, record: Record) -> bool:
     """Whether to write the draft would change nothing."""
-    return (draft.name, draft.description, draft.paraphrases) == (record.name, record.description, record.paraphrases)
+    return content(draft) == content(record)
 
 
 def encoded(draft: Draft, fingerprint: str, version: int) -> dict[str, Any]:
@@ -70,31 +85,39 @@ def encoded(draft: Draft, fingerprint: str, version: int) -> dict[str, Any]:
 
 
 def put(
-    connection: Connection,
-    drafts: Sequence[Draft],
-    fingerprint: str,
-    version: int,
-    created_at: datetime | None = None,
+    connection: Connection, drafts: Sequence[Draft], fingerprint: str, version: int, actor: str | None = None
 ) -> dict[str, Record]:
-    """Write relations, each in place of what its id stood for; `created_at` is now where it is None."""
+    """Write relations, each in place of what its id stands for; one that is replaced keeps the time of its making."""
     now = datetime.now(UTC)
-    rows: list[Mapping[str, Any]] = [
+    ids = [draft.id for draft in drafts]
+    created = {key: record.created_at for key, record in live(connection, ids).items()}
+    values: list[Mapping[str, Any]] = [
         {
             "id": draft.id,
-            "name": draft.name,
-            "description": draft.description,
-            "paraphrases": draft.paraphrases,
+            **content(draft),
             "deleted": False,
-            "created_at": created_at or now,
+            "created_at": created.get(draft.id, now),
             "updated_at": now,
             **encoded(draft, fingerprint, version),
         }
         for draft in drafts
     ]
-    # What these ids stood for until now: tombstones, or the relation that is replaced.
-    connection.execute(delete(RELATIONS).where(RELATIONS.c.id.in_([draft.id for draft in drafts])))
-    connection.execute(insert(RELATIONS), rows)
+    # What these ids stand for until now: tombstones, or the relation that is replaced.
+    connection.execute(delete(RELATIONS).where(RELATIONS.c.id.in_(ids)))
+    connection.execute(insert(RELATIONS), values)
+    events: dict[str, tuple[Action, dict[str, Any] | None]] = {
+        draft.id: ("replaced" if draft.id in created else "created", content(draft)) for draft in drafts
+    }
+    history.record(connection, version, now, actor, events)
     return {
-        x.id: Record(x.id, x.name, x.description, x.paraphrases, x.truncated, version, created_at or now, now)
+        x.id: Record(x.id, x.name, x.description, x.paraphrases, x.truncated, version, created.get(x.id, now), now)
         for x in drafts
     }
+
+
+def bury(connection: Connection, relation_id: str, version: int, actor: str | None = None) -> None:
+    """Leave a tombstone in place of a relation."""
+    now = datetime.now(UTC)
+    tombstone = update(RELATIONS).values(deleted=True, vector=b"", version=version, updated_at=now)
+    connection.execute(tombstone.where(RELATIONS.c.id == relation_id))
+    history.record(connection, version, now, actor, {relation_id: ("deleted", None)})

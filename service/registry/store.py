@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import numpy as np
-from sqlalchemy import URL, Connection, Engine, func, insert, select, update
+from sqlalchemy import URL, Connection, Engine, func, insert, select
 from sqlalchemy.exc import DatabaseError
 
 from models.relation import Relation
 from service.errors import ConflictError, NotFoundError, StartupError, named
-from service.registry import rows, tables
+from service.registry import history, idempotency, rows, tables
 from service.registry.database import BUSY_MILLISECONDS, connect, reason, snapshot, transaction
 from service.registry.location import advice, described, is_shared
 from service.registry.notifications import notifications, notify
-from service.registry.records import Draft, Page, Record, Stored, Written
+from service.registry.records import Draft, History, Once, Page, Record, Stored, Written
 from service.registry.rows import RELATIONS
 from service.registry.schema import prepare
 
@@ -59,9 +59,10 @@ class Registry:
                     _found(connection, fingerprint, seed())
                 elif found != fingerprint:
                     raise StartupError(
-                        f"the registry {described(url)} was made by encoder {found}, the bundle has encoder {fingerprint}, "
-                        "and their vectors cannot be compared: point EMMA_BUNDLE at the bundle that made it, or "
-                        "EMMA_DATA_DIR or EMMA_DATABASE_URL at another registry, or run `emma relations reindex`"
+                        f"the registry {described(url)} was made by encoder {found}, the bundle has encoder "
+                        f"{fingerprint}, and their vectors cannot be compared: point EMMA_BUNDLE at the bundle that "
+                        "made it, or EMMA_DATA_DIR or EMMA_DATABASE_URL at another registry, or run "
+                        "`emma relations reindex`"
                     )
         except DatabaseError as error:
             engine.dispose()
@@ -80,14 +81,23 @@ class Registry:
         """Close every connection."""
         self._engine.dispose()
 
-    def add(self, drafts: Sequence[Draft]) -> list[Written]:
+    def add(self, drafts: Sequence[Draft], actor: str | None = None, once: Once | None = None) -> list[Written]:
         """Register relations, all or none; one that is there already with the same content is left as it is.
+
+        Args:
+            drafts: no id twice.
+            actor: who does it, for the history.
+            once: what makes a repetition of the request answer as the first did, and do nothing.
 
         Raises:
             ConflictError: an id stands for a relation with other content.
+            InvalidError: the key of `once` came with another request before.
             RegistryUnavailableError: nothing was written, or it is not known whether it was.
         """
         with self._write() as (connection, version):
+            if once is not None and (before := idempotency.answered(connection, once)) is not None:
+                connection.rollback()
+                return before
             known = rows.live(connection, [draft.id for draft in drafts])
             taken = [x.id for x in drafts if x.id in known and not rows.same(x, known[x.id])]
             if taken:
@@ -97,12 +107,15 @@ class Registry:
                     "id" if len(drafts) == 1 else "items",
                 )
             fresh = [draft for draft in drafts if draft.id not in known]
-            added = rows.put(connection, fresh, self.fingerprint, version) if fresh else {}
-            if not fresh:
+            added = rows.put(connection, fresh, self.fingerprint, version, actor) if fresh else {}
+            answer = [Written((known | added)[draft.id], draft.id in added) for draft in drafts]
+            if once is not None:
+                idempotency.keep(connection, once, answer)
+            elif not fresh:
                 connection.rollback()
-        return [Written((known | added)[draft.id], draft.id in added) for draft in drafts]
+        return answer
 
-    def replace(self, draft: Draft) -> Written:
+    def replace(self, draft: Draft, actor: str | None = None) -> Written:
         """Register a relation, in place of the one of the same id if there is one.
 
         Raises:
@@ -113,10 +126,10 @@ class Registry:
             if known is not None and rows.same(draft, known):
                 connection.rollback()
                 return Written(known, created=False)
-            put = rows.put(connection, [draft], self.fingerprint, version, known.created_at if known else None)
+            put = rows.put(connection, [draft], self.fingerprint, version, actor)
         return Written(put[draft.id], created=known is None)
 
-    def delete(self, relation_id: str) -> None:
+    def delete(self, relation_id: str, actor: str | None = None) -> None:
         """Delete a relation; a tombstone stays.
 
         Raises:
@@ -126,11 +139,7 @@ class Registry:
         with self._write() as (connection, version):
             if not rows.live(connection, [relation_id]):
                 raise NotFoundError(_no_relation(relation_id), "relation_id")
-            connection.execute(
-                update(RELATIONS)
-                .where(RELATIONS.c.id == relation_id)
-                .values(deleted=True, vector=b"", version=version, updated_at=datetime.now(UTC))
-            )
+            rows.bury(connection, relation_id, version, actor)
 
     def get(self, relation_id: str) -> Record:
         """One relation.
@@ -144,6 +153,19 @@ class Registry:
         if not found:
             raise NotFoundError(_no_relation(relation_id), "relation_id")
         return found[relation_id]
+
+    def history(self, relation_id: str, before: int | None = None, limit: int = 100) -> History:
+        """What was done to a relation, the latest first, before a version if one is given.
+
+        Raises:
+            NotFoundError: there never was such a relation.
+            RegistryUnavailableError: the registry cannot be read.
+        """
+        with snapshot(self._engine) as connection:
+            found = history.read(connection, relation_id, before, limit) if rows.possible(relation_id) else None
+        if found is None or (before is None and not found.events):
+            raise NotFoundError(_no_relation(relation_id), "relation_id")
+        return found
 
     def page(self, after: str | None = None, limit: int = 100) -> Page:
         """Up to `limit` relations whose ids come after the given one.

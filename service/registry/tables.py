@@ -84,3 +84,26 @@ relations = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Index("relations_version", "version"),
 )
+
+history = Table(
+    "history",
+    metadata,
+    Column("relation_id", RelationId, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("action", String(16), nullable=False),
+    Column("actor", Text),
+    Column("at", UtcDateTime, nullable=False),
+    # What the relation is from then on, by field; null where it was deleted.
+    Column("content", JSON(none_as_null=True)),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("key", String(255), primary_key=True),
+    # Of the request that came with the key.
+    Column("digest", String(64), nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index("idempotency_at", "at"),
+)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from pydantic import BaseModel
 
 from models.relation import Relation
 from service.errors import responses
 from service.registration import derived_id
-from service.registry import Record
+from service.registry import Event, Once, Record
 from service.schemas import (
+    ID_PATTERN,
     PAGE_RELATIONS,
+    VERSIONS,
     RelationBatch,
     RelationBatchResponse,
+    RelationEvent,
+    RelationHistory,
     RelationId,
     RelationInput,
     RelationPage,
@@ -25,6 +31,14 @@ from service.state import Current
 router = APIRouter(tags=["relations"])
 
 Key = Annotated[str, Path(description="Id of a relation.", examples=["P19"])]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        pattern="^[!-~]{1,255}$",
+        description="Made anew for each request and sent again with a repetition of it, which is then answered as the "
+        "first was and does nothing; known for 24 hours.",
+    ),
+]
 _WRITING = (413, 422, 429, 504)
 _CREATED: dict[int | str, dict[str, Any]] = {
     201: {
@@ -43,9 +57,12 @@ _CREATED: dict[int | str, dict[str, Any]] = {
         200: {"model": RelationRecord, "description": "The same relation was there already."},
     },
 )
-async def create_relation(body: RelationInput, request: Request, response: Response, state: Current) -> RelationRecord:
+async def create_relation(
+    body: RelationInput, request: Request, response: Response, state: Current, idempotency_key: IdempotencyKey = None
+) -> RelationRecord:
     """Register a relation; the next extraction knows it."""
-    [written] = await state.registrar.add([_relation(body)])
+    once = _once(request, body, idempotency_key)
+    [written] = await state.registrar.add([_relation(body)], _actor(request), once)
     _mark(request, response, written.record, written.created)
     return _record(written.record)
 
@@ -59,9 +76,12 @@ async def create_relation(body: RelationInput, request: Request, response: Respo
         200: {"model": RelationBatchResponse, "description": "All of the relations were there already."},
     },
 )
-async def create_relations(body: RelationBatch, response: Response, state: Current) -> RelationBatchResponse:
+async def create_relations(
+    body: RelationBatch, request: Request, response: Response, state: Current, idempotency_key: IdempotencyKey = None
+) -> RelationBatchResponse:
     """Register relations together: all of them or, where one is refused, none."""
-    written = await state.registrar.add([_relation(item) for item in body.items])
+    once = _once(request, body, idempotency_key)
+    written = await state.registrar.add([_relation(item) for item in body.items], _actor(request), once)
     created = sum(each.created for each in written)
     response.status_code = 201 if created else 200
     return RelationBatchResponse(items=[_record(each.record) for each in written], created=created)
@@ -72,7 +92,7 @@ async def list_relations(
     state: Current,
     limit: Annotated[int, Query(ge=1, le=PAGE_RELATIONS, description="Relations to answer with.")] = 100,
     cursor: Annotated[
-        str | None, Query(min_length=1, max_length=128, description="The `next_cursor` of the page before.")
+        str | None, Query(pattern=ID_PATTERN, description="The `next_cursor` of the page before.")
     ] = None,
 ) -> RelationPage:
     """List the relations by id, a page at a time."""
@@ -86,6 +106,18 @@ async def list_relations(
 async def get_relation(relation_id: Key, state: Current) -> RelationRecord:
     """Read a relation."""
     return _record(await state.registrar.get(relation_id))
+
+
+@router.get("/relations/{relation_id}/history", responses=responses(404, 422))
+async def get_history(
+    relation_id: Key,
+    state: Current,
+    limit: Annotated[int, Query(ge=1, le=PAGE_RELATIONS, description="Events to answer with.")] = 100,
+    cursor: Annotated[int | None, Query(ge=0, le=VERSIONS, description="The `next_cursor` of the page before.")] = None,
+) -> RelationHistory:
+    """List what was done to a relation, the latest first, also when it is deleted by now."""
+    history = await state.registrar.history(relation_id, cursor, limit)
+    return RelationHistory(items=[_event(event) for event in history.events], next_cursor=history.next_cursor)
 
 
 @router.put(
@@ -104,7 +136,7 @@ async def put_relation(
     state: Current,
 ) -> RelationRecord:
     """Register a relation under an id, or replace the one that has it."""
-    written = await state.registrar.replace(body.relation(relation_id))
+    written = await state.registrar.replace(body.relation(relation_id), _actor(request))
     _mark(request, response, written.record, written.created)
     return _record(written.record)
 
@@ -115,13 +147,25 @@ async def put_relation(
     response_class=Response,
     responses=responses(404, 422, 429, 504),
 )
-async def delete_relation(relation_id: Key, state: Current) -> None:
+async def delete_relation(relation_id: Key, request: Request, state: Current) -> None:
     """Delete a relation; the next extraction does not know it any more."""
-    await state.registrar.delete(relation_id)
+    await state.registrar.delete(relation_id, _actor(request))
 
 
 def _relation(body: RelationInput) -> Relation:
     return body.relation(body.id or derived_id(body.name, body.description))
+
+
+def _actor(request: Request) -> str | None:
+    """Who asks, where something that has made sure of it has said so."""
+    actor: str | None = getattr(request.state, "actor", None)
+    return actor
+
+
+def _once(request: Request, body: BaseModel, key: str | None) -> Once | None:
+    if key is None:
+        return None
+    return Once(key, hashlib.sha256(f"{request.scope['path']}\n{body.model_dump_json()}".encode()).hexdigest())
 
 
 def _mark(request: Request, response: Response, record: Record, created: bool) -> None:
@@ -140,4 +184,15 @@ def _record(record: Record) -> RelationRecord:
         version=record.version,
         created_at=record.created_at,
         updated_at=record.updated_at,
+    )
+
+
+def _event(event: Event) -> RelationEvent:
+    return RelationEvent(
+        version=event.version,
+        action=event.action,
+        actor=event.actor,
+        at=event.at,
+        content=event.content,
+        changed=list(event.changed),
     )

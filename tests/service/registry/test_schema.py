@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import URL, column, insert, select, table, text
 
 from service.errors import StartupError
-from service.registry import Registry, tables, upgrade
+from service.registry import Registry, history, tables, upgrade
 from service.registry.database import connect
 from service.registry.schema import head, migrate
 from tests.service.registry.support import draft, row
@@ -58,9 +58,12 @@ def test_a_registry_of_the_first_release_gains_what_came_later(url: URL) -> None
     make_old(url, {name: value for name, value in row("a").items() if name != "paraphrases"})
     assert upgrade(url) == ("0001", head())
     engine = connect(url)
-    with engine.connect() as connection:
+    with engine.begin() as connection:
         assert connection.execute(select(tables.relations.c.id, tables.relations.c.paraphrases)).all() == [("a", ())]
+        [event] = history.read(connection, "a", None, 10).events
     engine.dispose()
+    assert (event.version, event.action, event.actor, event.at) == (1, "created", None, row("a")["created_at"])
+    assert event.content == {"name": "a", "description": "a", "paraphrases": []}
 
 
 def test_to_upgrade_again_changes_nothing(url: URL) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import event
+from starlette.middleware.base import RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
 from structlog.testing import capture_logs
 
 from models.relation import Relation
@@ -113,6 +116,73 @@ async def test_a_deleted_id_can_be_registered_again(client: httpx.AsyncClient) -
     assert (await client.post("/relations", json={"id": "P19", **TEACHER})).status_code == 201
 
 
+async def test_the_history_tells_what_was_done_also_to_what_is_deleted(client: httpx.AsyncClient) -> None:
+    await client.post("/relations", json={"id": "T1", **TEACHER})
+    await client.put("/relations/T1", json=TEACHER | {"name": "taught"})
+    await client.delete("/relations/T1")
+    deleted, replaced, created = (await client.get("/relations/T1/history")).json()["items"]
+    assert [(x["action"], x["version"], x["actor"]) for x in (deleted, replaced, created)] == [
+        ("deleted", 4, None),
+        ("replaced", 3, None),
+        ("created", 2, None),
+    ]
+    assert deleted["content"] is None
+    assert (replaced["changed"], replaced["content"]["name"]) == (["name"], "taught")
+
+
+async def test_the_history_comes_in_pages(client: httpx.AsyncClient) -> None:
+    for number in range(3):
+        await client.put("/relations/T1", json=TEACHER | {"name": f"Number {number}"})
+    first = (await client.get("/relations/T1/history", params={"limit": 2})).json()
+    second = (await client.get("/relations/T1/history", params={"cursor": first["next_cursor"]})).json()
+    assert [[x["version"] for x in page["items"]] for page in (first, second)] == [[4, 3], [2]]
+    assert second["next_cursor"] is None
+
+
+async def test_who_made_a_change_is_who_authenticated(data_dir: Any, model: FakeRuntime) -> None:
+    app = create_app(Settings(data_dir=data_dir), model)
+
+    @app.middleware("http")
+    async def authenticate(request: Request, answer: RequestResponseEndpoint) -> Response:
+        request.state.actor = "ada"
+        return await answer(request)
+
+    async with running(app) as client:
+        await client.post("/relations", json={"id": "T1", **TEACHER})
+        await client.put("/relations/T1", json=TEACHER | {"name": "x"})
+        await client.delete("/relations/T1")
+        events = (await client.get("/relations/T1/history")).json()["items"]
+    assert [event["actor"] for event in events] == ["ada"] * 3
+
+
+@pytest.mark.parametrize("path", ["/relations", "/relations/batch"])
+async def test_a_request_with_a_key_that_is_repeated_is_answered_alike(client: httpx.AsyncClient, path: str) -> None:
+    body = {"id": "T1", **TEACHER}
+    key = {"Idempotency-Key": '"8e03978e-40d5"'}
+    sent = {"json": {"items": [body]} if path.endswith("batch") else body, "headers": key}
+    first = await client.post(path, **sent)  # type: ignore[arg-type]
+    await client.delete("/relations/T1")
+    again = await client.post(path, **sent)  # type: ignore[arg-type]
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json() == first.json()
+    assert (await client.get("/relations/T1")).status_code == 404
+
+
+async def test_a_key_that_comes_again_with_another_request_is_refused(client: httpx.AsyncClient) -> None:
+    key = {"Idempotency-Key": "k1"}
+    body = {"id": "T1", **TEACHER}
+    assert (await client.post("/relations", json=body, headers=key)).status_code == 201
+    for path, other in (("/relations", body | {"name": "x"}), ("/relations/batch", {"items": [body]})):
+        refused = await client.post(path, json=other, headers=key)
+        assert (refused.status_code, refused.json()["error"]["field"]) == (422, "idempotency-key")
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a b"])
+async def test_a_key_that_is_too_long_or_has_white_space_is_refused(client: httpx.AsyncClient, key: str) -> None:
+    refused = await client.post("/relations", json=TEACHER, headers={"Idempotency-Key": key})
+    assert (refused.status_code, refused.json()["error"]["field"]) == (422, "idempotency-key")
+
+
 async def test_pages_list_every_relation_once(client: httpx.AsyncClient) -> None:
     ids: list[str] = []
     query: dict[str, Any] = {"limit": 4}
@@ -216,7 +286,8 @@ async def test_an_id_that_does_not_fit_a_path_is_refused(client: httpx.AsyncClie
 
 async def test_an_id_that_nothing_could_have_is_not_found(client: httpx.AsyncClient) -> None:
     for key in ("a%00b", "%ff", "a%20b", "%F0%9F%92%A9"):
-        assert (await client.get(f"/relations/{key}")).status_code == 404
+        for path in (f"/relations/{key}", f"/relations/{key}/history"):
+            assert (await client.get(path)).status_code == 404
 
 
 async def test_a_description_that_the_model_cannot_read_is_refused_with_its_position(
