@@ -170,6 +170,24 @@ async def test_notifications_that_do_not_arrive_are_spoken_of_once(
     assert "EMMA_DATABASE_URL" in line["fix"]
 
 
+async def test_behind_a_pooler_in_transaction_mode_they_do_not_arrive_and_the_poll_makes_up_for_them(
+    tmp_path: Path, model: FakeRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PROBE_SECONDS", 0.1)
+    with postgresql.pooled(tmp_path) as url, capture_logs() as logs:
+        here, there = (Registry.open(locate(Path(), url), model.bundle.manifest.fingerprint) for _ in range(2))
+        replica = Replica(model, here, RelationIndex(DIMENSION))
+        follower = Follower(replica, here, 0.05)
+        follower.start()
+        while not any(line["event"] == "notifications do not arrive" for line in logs):
+            await asyncio.sleep(0)
+        await in_thread(there.add, catalogue(model))
+        await replica.reach(1, 60)
+        await follower.close()
+        here.close()
+        there.close()
+
+
 async def test_a_fault_while_catching_up_does_not_end_the_following(
     replica: Replica, registry: Registry, other: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

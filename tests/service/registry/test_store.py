@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -216,6 +217,23 @@ def test_a_write_that_the_disk_refuses_changes_nothing(sqlite: URL, pragma: str,
     assert [record.id for record in registry.page().records] == ["a"]
     assert version(registry) == 1
     registry.close()
+
+
+def test_of_processes_that_register_one_id_at_once_one_wins_and_the_others_conflict(shared: URL) -> None:
+    processes = [Registry.open(shared, "f1") for _ in range(4)]
+
+    def write(position: int) -> str | None:
+        try:
+            return processes[position].add([draft("a", f"It is of {position}.")])[0].record.description
+        except ConflictError:
+            return None
+
+    with ThreadPoolExecutor(len(processes)) as threads:
+        [winner] = filter(None, threads.map(write, range(len(processes))))
+    assert [registry.get("a").description for registry in processes] == [winner] * len(processes)
+    assert version(processes[0]) == 1
+    for registry in processes:
+        registry.close()
 
 
 OPERATIONS = st.tuples(st.sampled_from(["add", "replace", "delete"]), st.sampled_from("abc"), st.sampled_from("xy"))
