@@ -29,10 +29,12 @@ _POSTGRESQL: dict[str, Any] = {
     # A pooler may give each transaction another connection, where the statement was never prepared.
     "prepare_threshold": None,
 }
-# A writer that waits, or that holds the others up because its process was stopped, is given up by the server.
-_PATIENCE = (
+# For the transaction alone. A writer that waits, or that holds the others up because its process was stopped, is given
+# up by the server; and what is committed is on disk, also where the server's own settings do not ask for it.
+_TERMS = (
     f"SELECT set_config('lock_timeout', '{BUSY_MILLISECONDS}', true), set_config('statement_timeout', '30s', true), "
-    "set_config('idle_in_transaction_session_timeout', '10s', true)"
+    "set_config('idle_in_transaction_session_timeout', '10s', true), "
+    "set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true)"
 )
 _INSUFFICIENT_PRIVILEGE = "42501"
 
@@ -75,7 +77,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     """
     with _available(), engine.begin() as connection:
         if is_shared(engine.url):
-            connection.exec_driver_sql(_PATIENCE)
+            connection.exec_driver_sql(_TERMS)
         yield connection
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, Engine, func, insert, select
 from sqlalchemy.exc import DatabaseError
 
 from models.relation import Relation
-from service.errors import ConflictError, NotFoundError, StartupError, named
+from service.errors import ConflictError, NotFoundError, RegistryUnavailableError, StartupError, named
 from service.registry import history, idempotency, rows, tables
 from service.registry.database import BUSY_MILLISECONDS, connect, reason, snapshot, transaction
 from service.registry.location import advice, described, is_shared
@@ -185,13 +185,18 @@ class Registry:
         """What was written after a version, in order, as (version that is then complete, rows).
 
         Raises:
-            RegistryUnavailableError: the registry cannot be read, or is another encoder's by now.
+            RegistryUnavailableError: the registry cannot be read, or is another encoder's or an earlier one by now.
         """
         columns = [*rows.RELATION, RELATIONS.c.version, RELATIONS.c.deleted, RELATIONS.c.vector]
         wanted = select(*columns).where(RELATIONS.c.version > since).order_by(RELATIONS.c.version, RELATIONS.c.id)
         with snapshot(self._engine) as connection:
             state = connection.execute(select(tables.registry.c.version, tables.registry.c.fingerprint)).one()
             rows.require_fingerprint(state.fingerprint, self.fingerprint)
+            if state.version < since:
+                raise RegistryUnavailableError(
+                    f"the registry is at version {state.version}, and version {since} was read from it before: it was "
+                    "put back, by a backup or a standby; start this process again to read it anew"
+                )
             found: list[Stored] = []
             for row in connection.execution_options(yield_per=CHUNK).execute(wanted):
                 if len(found) == CHUNK:

@@ -31,6 +31,16 @@ def test_a_commit_is_on_disk_before_it_returns(sqlite: URL, pragma: str, value: 
     engine.dispose()
 
 
+@pytest.mark.parametrize(("server", "here"), [("off", "on"), ("on", "on"), ("remote_apply", "remote_apply")])
+def test_a_commit_is_on_disk_before_it_returns_whatever_the_server_is_set_to(
+    shared: URL, server: str, here: str
+) -> None:
+    engine = connect(shared.update_query_dict({"options": f"-c synchronous_commit={server}"}))
+    with transaction(engine) as connection:
+        assert connection.execute(text("SHOW synchronous_commit")).scalar() == here
+    engine.dispose()
+
+
 def test_a_transaction_that_raises_leaves_nothing(engine: Engine) -> None:
     def write() -> None:
         with transaction(engine) as connection:
@@ -65,7 +75,7 @@ def test_a_database_that_is_locked_is_unavailable(sqlite: URL) -> None:
 def test_a_row_that_another_process_holds_is_waited_for_a_while_and_then_unavailable(
     shared: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.registry.database._PATIENCE", "SET LOCAL lock_timeout = 1")
+    monkeypatch.setattr("service.registry.database._TERMS", "SET LOCAL lock_timeout = 1")
     Registry.open(shared, "f1").close()
     engine = connect(shared)
     change = update(tables.registry).values(version=1)

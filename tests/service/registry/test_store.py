@@ -193,6 +193,12 @@ def test_only_what_came_after_a_version_is_a_change(registry: Registry) -> None:
     assert [(row.relation.id, row.vector is None) for row in rows] == [("b", False), ("a", True)]
 
 
+def test_a_registry_that_was_put_back_is_refused_with_both_versions_and_what_to_do(registry: Registry) -> None:
+    registry.add([draft("a")])
+    with pytest.raises(RegistryUnavailableError, match=r"at version 1, and version 2 was.*start this process again"):
+        everything(registry, since=2)
+
+
 def test_a_version_that_is_cut_by_a_chunk_is_complete_only_with_the_last(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
