@@ -143,7 +143,7 @@ class Registrar:
         self._writer = writer
 
     async def add(
-        self, relations: Sequence[Relation], actor: str | None = None, once: Once | None = None
+        self, relations: Sequence[Relation], actor: str | None = None, once: Once | None = None, replace: bool = False
     ) -> list[Written]:
         """Register relations, all or none; one that is there already with the same content is left as it is.
 
@@ -151,21 +151,17 @@ class Registrar:
             relations: to be registered.
             actor: who does it, for the history.
             once: what makes a repetition of the request answer as the first did, and do nothing.
+            replace: whether to put a relation in place of one of the same id that has other content.
 
         Raises:
             InvalidError: an id is there twice, or the key of `once` came with another request before.
             InputError: a description is unreadable.
-            ConflictError: an id stands for a relation with other content.
+            ConflictError: an id stands for a relation with other content, which is not to be replaced.
             ServiceError: see `Batcher.submit` and `Registry`.
         """
         require_distinct(relations)
         drafts = await self._encode(relations)
-        return await self._write(lambda: self._registry.add(drafts, actor, once))
-
-    async def replace(self, relation: Relation, actor: str | None = None) -> Written:
-        """Register a relation, in place of the one of the same id if there is one; fails as `add` does."""
-        [draft] = await self._encode([relation])
-        return await self._write(lambda: self._registry.replace(draft, actor))
+        return await self._write(lambda: self._registry.add(drafts, actor, once, replace))
 
     async def delete(self, key: str, actor: str | None = None) -> None:
         """Delete a relation.

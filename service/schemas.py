@@ -236,6 +236,9 @@ class RelationBatch(Schema):
     """Relations to register together: all of them or none."""
 
     items: list[RelationInput] = Field(min_length=1, max_length=BATCH_RELATIONS)
+    replace: bool = Field(
+        False, strict=True, description="Put a relation in place of one of the same id that has other content."
+    )
 
 
 class RelationBatchResponse(Schema):

@@ -81,16 +81,19 @@ class Registry:
         """Close every connection."""
         self._engine.dispose()
 
-    def add(self, drafts: Sequence[Draft], actor: str | None = None, once: Once | None = None) -> list[Written]:
+    def add(
+        self, drafts: Sequence[Draft], actor: str | None = None, once: Once | None = None, replace: bool = False
+    ) -> list[Written]:
         """Register relations, all or none; one that is there already with the same content is left as it is.
 
         Args:
             drafts: no id twice.
             actor: who does it, for the history.
             once: what makes a repetition of the request answer as the first did, and do nothing.
+            replace: whether to put a relation in place of one of the same id that has other content.
 
         Raises:
-            ConflictError: an id stands for a relation with other content.
+            ConflictError: an id stands for a relation with other content, which is not to be replaced.
             InvalidError: the key of `once` came with another request before.
             RegistryUnavailableError: nothing was written, or it is not known whether it was.
         """
@@ -99,35 +102,21 @@ class Registry:
                 connection.rollback()
                 return before
             known = rows.live(connection, [draft.id for draft in drafts])
-            taken = [x.id for x in drafts if x.id in known and not rows.same(x, known[x.id])]
-            if taken:
+            new = [draft for draft in drafts if draft.id not in known or not rows.same(draft, known[draft.id])]
+            taken = [draft.id for draft in new if draft.id in known]
+            if taken and not replace:
                 raise ConflictError(
                     f"registered already with another name, description or paraphrases: {named(taken)}; "
                     "PUT /relations/{id} replaces a relation",
                     "id" if len(drafts) == 1 else "items",
                 )
-            fresh = [draft for draft in drafts if draft.id not in known]
-            added = rows.put(connection, fresh, self.fingerprint, version, actor) if fresh else {}
-            answer = [Written((known | added)[draft.id], draft.id in added) for draft in drafts]
+            put = rows.put(connection, new, self.fingerprint, version, actor) if new else {}
+            answer = [Written((known | put)[draft.id], draft.id not in known) for draft in drafts]
             if once is not None:
                 idempotency.keep(connection, once, answer)
-            elif not fresh:
+            elif not new:
                 connection.rollback()
         return answer
-
-    def replace(self, draft: Draft, actor: str | None = None) -> Written:
-        """Register a relation, in place of the one of the same id if there is one.
-
-        Raises:
-            RegistryUnavailableError: nothing was written, or it is not known whether it was.
-        """
-        with self._write() as (connection, version):
-            known = rows.live(connection, [draft.id]).get(draft.id)
-            if known is not None and rows.same(draft, known):
-                connection.rollback()
-                return Written(known, created=False)
-            put = rows.put(connection, [draft], self.fingerprint, version, actor)
-        return Written(put[draft.id], created=known is None)
 
     def delete(self, relation_id: str, actor: str | None = None) -> None:
         """Delete a relation; a tombstone stays.

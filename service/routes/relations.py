@@ -73,7 +73,7 @@ async def create_relation(
     responses={
         **responses(409, *_WRITING),
         201: {"description": "At least one relation is new."},
-        200: {"model": RelationBatchResponse, "description": "All of the relations were there already."},
+        200: {"model": RelationBatchResponse, "description": "None of the relations is new."},
     },
 )
 async def create_relations(
@@ -81,7 +81,8 @@ async def create_relations(
 ) -> RelationBatchResponse:
     """Register relations together: all of them or, where one is refused, none."""
     once = _once(request, body, idempotency_key)
-    written = await state.registrar.add([_relation(item) for item in body.items], _actor(request), once)
+    relations = [_relation(item) for item in body.items]
+    written = await state.registrar.add(relations, _actor(request), once, body.replace)
     created = sum(each.created for each in written)
     response.status_code = 201 if created else 200
     return RelationBatchResponse(items=[_record(each.record) for each in written], created=created)
@@ -136,7 +137,7 @@ async def put_relation(
     state: Current,
 ) -> RelationRecord:
     """Register a relation under an id, or replace the one that has it."""
-    written = await state.registrar.replace(body.relation(relation_id), _actor(request))
+    [written] = await state.registrar.add([body.relation(relation_id)], _actor(request), replace=True)
     _mark(request, response, written.record, written.created)
     return _record(written.record)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from service.registry import Draft, Registry, Stored
+from service.registry import Draft, Registry, Stored, Written
 
 
 def row(key: str) -> dict[str, Any]:
@@ -32,6 +32,11 @@ def draft(
 ) -> Draft:
     vector = np.array([first, 0, 0, 0.5], dtype=np.float32)
     return Draft(key, key.upper(), description, paraphrases, False, vector)
+
+
+def replace(registry: Registry, draft: Draft) -> Written:
+    [written] = registry.add([draft], replace=True)
+    return written
 
 
 def everything(registry: Registry, since: int = 0) -> tuple[int, list[Stored]]:

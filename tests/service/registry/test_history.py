@@ -7,7 +7,7 @@ from sqlalchemy import URL
 
 from service.errors import ConflictError, NotFoundError
 from service.registry import Registry
-from tests.service.registry.support import draft
+from tests.service.registry.support import draft, replace
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def actions(registry: Registry, key: str) -> list[tuple[int, str, str | None]]:
 
 def test_every_change_is_there_the_latest_first_with_who_made_it(registry: Registry) -> None:
     registry.add([draft("a")], "ada")
-    registry.replace(draft("a", "Something else."), "alan")
+    registry.add([draft("a", "Something else.")], "alan", replace=True)
     registry.delete("a")
     registry.add([draft("a")], "ada")
     assert actions(registry, "a") == [
@@ -36,7 +36,7 @@ def test_every_change_is_there_the_latest_first_with_who_made_it(registry: Regis
 
 def test_a_change_tells_what_the_relation_was_from_then_on_and_what_was_new_about_it(registry: Registry) -> None:
     [written] = registry.add([draft("a")])
-    registry.replace(draft("a", "Something else."))
+    replace(registry, draft("a", "Something else."))
     registry.delete("a")
     deleted, replaced, created = registry.history("a").events
     assert (deleted.content, deleted.changed) == (None, ())
@@ -60,7 +60,7 @@ def test_seeds_and_batches_have_a_history_too(url: URL) -> None:
 def test_what_changes_nothing_and_what_is_refused_is_not_in_it(registry: Registry) -> None:
     registry.add([draft("a")])
     registry.add([draft("a")])
-    registry.replace(draft("a"))
+    replace(registry, draft("a"))
     with pytest.raises(ConflictError):
         registry.add([draft("a", "Something else.")])
     assert actions(registry, "a") == [(1, "created", None)]
@@ -68,7 +68,7 @@ def test_what_changes_nothing_and_what_is_refused_is_not_in_it(registry: Registr
 
 def test_pages_of_it_follow_each_other(registry: Registry) -> None:
     for number in range(5):
-        registry.replace(draft("a", f"Number {number}."))
+        replace(registry, draft("a", f"Number {number}."))
     first = registry.history("a", limit=2)
     second = registry.history("a", first.next_cursor, limit=3)
     assert [[event.version for event in page.events] for page in (first, second)] == [[5, 4], [3, 2, 1]]

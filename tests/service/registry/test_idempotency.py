@@ -9,7 +9,7 @@ from sqlalchemy import URL
 
 from service.errors import ConflictError, InvalidError, NotFoundError
 from service.registry import Once, Registry, idempotency
-from tests.service.registry.support import draft, version
+from tests.service.registry.support import draft, replace, version
 
 ONCE = Once("k1", "digest")
 
@@ -34,7 +34,7 @@ def test_a_repetition_is_answered_as_the_first_was_and_does_nothing(registry: Re
 def test_an_answer_that_created_nothing_is_kept_too(registry: Registry) -> None:
     registry.add([draft("a")])
     first = registry.add([draft("a")], once=ONCE)
-    registry.replace(draft("a", "Something else."))
+    replace(registry, draft("a", "Something else."))
     assert registry.add([draft("a")], once=ONCE) == first
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import URL
 from models.relation import Relation
 from service.errors import RegistryUnavailableError, StartupError
 from service.registry import Draft, Registry, reindex
-from tests.service.registry.support import draft, everything, version
+from tests.service.registry.support import draft, everything, replace, version
 
 
 def test_reindexing_changes_every_vector_and_the_fingerprint_in_one_version(url: URL) -> None:
@@ -77,7 +77,7 @@ def test_what_is_written_while_it_encodes_is_encoded_too_and_what_is_deleted_sta
         if len(asked) == 1:
             registry.add([draft("d")])
             registry.delete("a")
-            registry.replace(draft("b", "Something else."))
+            replace(registry, draft("b", "Something else."))
         return [draft(x.id, x.description, first=9.0) for x in relations]
 
     assert reindex(shared, "f2", encode) == 3

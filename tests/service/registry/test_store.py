@@ -11,7 +11,7 @@ from sqlalchemy import URL, event
 
 from service.errors import ConflictError, NotFoundError, RegistryUnavailableError, StartupError
 from service.registry import Draft, Registry, locate, store
-from tests.service.registry.support import draft, everything, version
+from tests.service.registry.support import draft, everything, replace, version
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_a_batch_has_one_version_and_says_which_are_new(registry: Registry) -> N
 
 def test_replacing_keeps_the_time_of_creation(registry: Registry) -> None:
     [first] = registry.add([draft("a")])
-    second = registry.replace(draft("a", "Something else."))
+    second = replace(registry, draft("a", "Something else."))
     assert not second.created
     assert (second.record.description, second.record.version) == ("Something else.", 2)
     assert second.record.created_at == first.record.created_at < second.record.updated_at
@@ -123,12 +123,12 @@ def test_replacing_keeps_the_time_of_creation(registry: Registry) -> None:
 
 
 def test_replacing_what_is_not_there_creates_it(registry: Registry) -> None:
-    assert registry.replace(draft("a")).created
+    assert replace(registry, draft("a")).created
 
 
 def test_replacing_with_the_same_content_changes_nothing(registry: Registry) -> None:
-    registry.replace(draft("a"))
-    assert not registry.replace(draft("a")).created
+    replace(registry, draft("a"))
+    assert not replace(registry, draft("a")).created
     assert version(registry) == 1
 
 
@@ -259,7 +259,7 @@ def test_it_always_holds_what_a_dictionary_would(
                 registry.add([draft(key, description)])
                 expected.setdefault(key, description)
             elif operation == "replace":
-                registry.replace(draft(key, description))
+                replace(registry, draft(key, description))
                 expected[key] = description
             else:
                 registry.delete(key)

@@ -222,6 +222,15 @@ async def test_a_batch_that_is_there_already_is_no_error(client: httpx.AsyncClie
     assert [(x.status_code, x.json()["created"]) for x in (partly, fully)] == [(201, 1), (200, 0)]
 
 
+async def test_a_batch_that_is_to_replace_does(client: httpx.AsyncClient) -> None:
+    before = (await client.get("/relations/P19")).json()
+    items = [{"id": "P19", **TEACHER}, {"id": "B1", "name": "x", "description": "Number 1."}]
+    body = (await client.post("/relations/batch", json={"items": items, "replace": True})).json()
+    assert body["created"] == 1
+    assert [(item["name"], item["version"]) for item in body["items"]] == [("teacher", 2), ("x", 2)]
+    assert body["items"][0]["created_at"] == before["created_at"]
+
+
 @pytest.mark.parametrize(
     ("wrong", "status", "field", "message"),
     [
