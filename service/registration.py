@@ -18,12 +18,14 @@ from models.wordings import mean_directions, worded_apart
 from service.batching import Batcher, one_by_one
 from service.errors import InvalidError
 from service.extraction import Model, within
-from service.index import Entry, RelationIndex
+from service.index import Entry, Hit, RelationIndex, Search
 from service.registry import Draft, History, Once, Page, Record, Registry, Vector, Written
 
 Value = TypeVar("Value")
 
 ID_CHARACTERS = 128
+SIMILAR = 3
+"""How many of the nearest relations a registration answers with."""
 
 
 def derived_id(name: str, description: str) -> str:
@@ -125,6 +127,7 @@ class Registrar:
     def __init__(
         self,
         registry: Registry,
+        index: RelationIndex,
         catch_up: Callable[[], None],
         encoder: Batcher[Relation, Draft],
         writer: Batcher[Callable[[], Any], Any],
@@ -133,11 +136,13 @@ class Registrar:
 
         Args:
             registry: the truth.
+            index: its cache.
             catch_up: brings the index up to it.
             encoder: does `encode`.
             writer: runs one function after the other, so that the index sees versions in order.
         """
         self._registry = registry
+        self._index = index
         self._catch_up = catch_up
         self._encoder = encoder
         self._writer = writer
@@ -163,6 +168,15 @@ class Registrar:
         drafts = await self._encode(relations)
         return await self._write(lambda: self._registry.add(drafts, actor, once, replace))
 
+    async def register(
+        self, relation: Relation, actor: str | None = None, once: Once | None = None, replace: bool = False
+    ) -> tuple[Written, list[Hit]]:
+        """Do as `add` with one relation; also the nearest of those that were there, best first, without itself."""
+        [draft] = await self._encode([relation])
+        similar = await to_thread.run_sync(self._similar, draft)
+        [written] = await self._write(lambda: self._registry.add([draft], actor, once, replace))
+        return written, similar
+
     async def delete(self, key: str, actor: str | None = None) -> None:
         """Delete a relation.
 
@@ -183,6 +197,11 @@ class Registrar:
     async def page(self, after: str | None, limit: int) -> Page:
         """Some relations; fails as `Registry.page` does."""
         return await to_thread.run_sync(self._registry.page, after, limit)
+
+    def _similar(self, draft: Draft) -> list[Hit]:
+        # One more, because the relation may be there itself.
+        _, [found] = self._index.search(draft.vector[None], [Search(SIMILAR + 1)])
+        return [hit for hit in found.hits if hit.entry.id != draft.id][:SIMILAR]
 
     async def _encode(self, relations: Sequence[Relation]) -> list[Draft]:
         drafts: list[Draft] = []

@@ -206,6 +206,20 @@ class RelationRecord(Schema):
     updated_at: datetime
 
 
+class SimilarRelation(Schema):
+    """Another relation and how near it is."""
+
+    id: str
+    name: str
+    score: float = Field(description="Cosine of the two relations' vectors; at 1 recall cannot tell them apart.")
+
+
+class RegisteredRelation(RelationRecord):
+    """A relation that was registered just now, and which others it may be taken for."""
+
+    similar: list[SimilarRelation] = Field(description="The nearest of the relations that were there, best first.")
+
+
 class RelationPage(Schema):
     """Some of the relations, ordered by id."""
 

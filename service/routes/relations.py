@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -10,12 +11,15 @@ from pydantic import BaseModel
 
 from models.relation import Relation
 from service.errors import responses
+from service.extraction import DECIMALS
+from service.index import Hit
 from service.registration import derived_id
 from service.registry import Event, Once, Record
 from service.schemas import (
     ID_PATTERN,
     PAGE_RELATIONS,
     VERSIONS,
+    RegisteredRelation,
     RelationBatch,
     RelationBatchResponse,
     RelationEvent,
@@ -25,6 +29,7 @@ from service.schemas import (
     RelationPage,
     RelationRecord,
     RelationUpdate,
+    SimilarRelation,
 )
 from service.state import Current
 
@@ -54,17 +59,17 @@ _CREATED: dict[int | str, dict[str, Any]] = {
     responses={
         **responses(409, *_WRITING),
         **_CREATED,
-        200: {"model": RelationRecord, "description": "The same relation was there already."},
+        200: {"model": RegisteredRelation, "description": "The same relation was there already."},
     },
 )
 async def create_relation(
     body: RelationInput, request: Request, response: Response, state: Current, idempotency_key: IdempotencyKey = None
-) -> RelationRecord:
+) -> RegisteredRelation:
     """Register a relation; the next extraction knows it."""
     once = _once(request, body, idempotency_key)
-    [written] = await state.registrar.add([_relation(body)], _actor(request), once)
+    written, similar = await state.registrar.register(_relation(body), _actor(request), once)
     _mark(request, response, written.record, written.created)
-    return _record(written.record)
+    return _registered(written.record, similar)
 
 
 @router.post(
@@ -125,7 +130,7 @@ async def get_history(
     "/relations/{relation_id}",
     responses={
         **responses(*_WRITING),
-        **{201: {**_CREATED[201], "model": RelationRecord}},
+        **{201: {**_CREATED[201], "model": RegisteredRelation}},
         200: {"description": "The relation was there and is now as given."},
     },
 )
@@ -135,11 +140,11 @@ async def put_relation(
     request: Request,
     response: Response,
     state: Current,
-) -> RelationRecord:
+) -> RegisteredRelation:
     """Register a relation under an id, or replace the one that has it."""
-    [written] = await state.registrar.add([body.relation(relation_id)], _actor(request), replace=True)
+    written, similar = await state.registrar.register(body.relation(relation_id), _actor(request), replace=True)
     _mark(request, response, written.record, written.created)
-    return _record(written.record)
+    return _registered(written.record, similar)
 
 
 @router.delete(
@@ -186,6 +191,11 @@ def _record(record: Record) -> RelationRecord:
         created_at=record.created_at,
         updated_at=record.updated_at,
     )
+
+
+def _registered(record: Record, similar: Sequence[Hit]) -> RegisteredRelation:
+    near = [SimilarRelation(id=hit.entry.id, name=hit.entry.name, score=round(hit.cosine, DECIMALS)) for hit in similar]
+    return RegisteredRelation(**_record(record).model_dump(), similar=near)
 
 
 def _event(event: Event) -> RelationEvent:

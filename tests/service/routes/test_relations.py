@@ -49,7 +49,23 @@ async def test_a_registered_relation_is_known_to_the_next_request(client: httpx.
         "version": 2,
     }
     assert await best(client) == "T1"
-    assert (await client.get("/relations/T1")).json() == record
+    assert (await client.get("/relations/T1")).json() == {k: v for k, v in record.items() if k != "similar"}
+
+
+async def test_a_registration_answers_with_the_nearest_of_those_that_were_there(client: httpx.AsyncClient) -> None:
+    twin = {"name": "place of birth", "description": "The head was born in the tail."}
+    for request in (client.post("/relations", json={"id": "T1", **twin}), client.put("/relations/T1", json=twin)):
+        similar = (await request).json()["similar"]
+        assert (similar[0]["id"], similar[0]["name"]) == ("P19", "place of birth")
+        assert similar[0]["score"] == pytest.approx(1, abs=1e-5)
+        assert [x["score"] for x in similar] == sorted((x["score"] for x in similar), reverse=True)
+        assert len(similar) == 3
+        assert "T1" not in [x["id"] for x in similar]
+
+
+async def test_the_first_relation_of_all_has_none_that_is_near(serve: Serve) -> None:
+    async with serve(seed_catalogue=False) as client:
+        assert (await client.post("/relations", json=TEACHER)).json()["similar"] == []
 
 
 async def test_further_wordings_are_kept_and_searched_by(client: httpx.AsyncClient) -> None:
