@@ -123,5 +123,4 @@ class RelationClient:
 
 def body(relation: Relation) -> dict[str, Any]:
     """What the service is told of a relation besides its id; what is empty is left out."""
-    told: dict[str, Any] = {"name": relation.name, "description": relation.description}
-    return told | ({"paraphrases": list(relation.paraphrases)} if relation.paraphrases else {})
+    return {name: value for name, value in relation.to_json().items() if value and name != "id"}

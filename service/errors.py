@@ -5,7 +5,8 @@
     ├── ConflictError                 the id stands for another relation
     ├── TooLargeError                 a body, text or batch over its limit
     ├── InvalidError                  a field with a fault
-    │   └── UnknownRelationsError     an extraction among relations that are not registered
+    │   ├── UnknownRelationsError     an extraction among relations that are not registered
+    │   └── UnknownTagsError          an extraction among tags that no relation has
     ├── OverloadedError               the queue is full
     ├── UnavailableError              try again later
     │   ├── NotReadyError             the service is starting or stopping
@@ -53,7 +54,7 @@ class NotFoundError(ServiceError):
 
 
 class ConflictError(ServiceError):
-    """The id stands for a relation with another name or description."""
+    """The id stands for a relation with other content."""
 
 
 class TooLargeError(ServiceError):
@@ -70,6 +71,14 @@ class UnknownRelationsError(InvalidError):
     def __init__(self, ids: Sequence[str], field: str = "relations") -> None:
         super().__init__(f"not registered: {named(ids)}; register them first or leave them out", field)
         self.ids = ids
+
+
+class UnknownTagsError(InvalidError):
+    """An extraction is restricted to relations with tags that none has."""
+
+    def __init__(self, tags: Sequence[str], field: str = "tags") -> None:
+        super().__init__(f"no relation has the tag {named(tags)}; register one that has or leave the tag out", field)
+        self.tags = tags
 
 
 class OverloadedError(ServiceError):
@@ -111,6 +120,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     InvalidError: (422, "invalid"),
     InputError: (422, "invalid"),
     UnknownRelationsError: (422, "unknown_relations"),
+    UnknownTagsError: (422, "unknown_tags"),
     OverloadedError: (429, "overloaded"),
     UnavailableError: (503, "unavailable"),
     NotReadyError: (503, "not_ready"),
@@ -122,7 +132,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
 _HTTP_TYPES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 _MEANINGS = {
     404: "There is no such relation.",
-    409: "The id is taken by a relation with another name or description.",
+    409: "The id is taken by a relation with other content.",
     413: "The body, a text or the batch is over its limit.",
     422: "A field has a fault.",
     429: "Too many instances wait already.",

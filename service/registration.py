@@ -83,7 +83,7 @@ def catalogue(model: Model) -> list[Draft]:
 
 def _draft(relation: Relation, inputs: Sequence[DescriptionInput], vector: Vector) -> Draft:
     truncated = any(x.truncated for x in inputs)
-    return Draft(relation.id, relation.name, relation.description, relation.paraphrases, truncated, vector)
+    return Draft(relation, truncated, vector)
 
 
 def _all_read(wordings: Sequence[DescriptionInput | Exception]) -> list[DescriptionInput] | Exception:
@@ -101,7 +101,7 @@ def entries(model: Model, relations: Sequence[Relation], version: int) -> list[E
     if not relations:
         return []
     described = model.describe(relations)
-    return [Entry(x.id, x.name, item, version) for x, item in zip(relations, described, strict=True)]
+    return [Entry(x.id, x.name, item, version, frozenset(x.tags)) for x, item in zip(relations, described, strict=True)]
 
 
 def synchronise(model: Model, registry: Registry, index: RelationIndex) -> None:

@@ -19,12 +19,10 @@ from service.schemas import RelationInput
 SUFFIX = ".csv"
 """Of a file that is read and written as CSV; any other is JSONL."""
 
-LISTS = ("paraphrases",)
-"""Columns whose cells hold a JSON list, or nothing."""
+TEXTS = ("id", "name", "description", "inverse")
+"""Columns whose cells are text; those of the others hold JSON, or nothing."""
 
 COLUMNS = tuple(RelationInput.model_fields)
-_UNREAD = ("inverse", "symmetric", "head_types", "tail_types")
-"""Keys of the relation files of the offline job that the service has no use for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,8 @@ def writer(file: TextIO, as_csv: bool) -> Callable[[Sequence[Relation]], None]:
     def write(relations: Sequence[Relation]) -> None:
         for relation in relations:
             row = _told(relation)
-            table.writerow(row | {name: json.dumps(row[name], ensure_ascii=False) for name in LISTS if name in row})
+            coded = {name: json.dumps(row[name], ensure_ascii=False) for name in row if name not in TEXTS}
+            table.writerow(row | coded)
 
     return write
 
@@ -98,16 +97,17 @@ def _csv(path: Path, file: TextIO) -> Iterator[Row]:
             continue
         row: dict[str, Any] = {name: cell for name, cell in cells.items() if cell}
         try:
-            row |= {name: json.loads(row[name]) for name in LISTS if name in row}
+            row |= {name: json.loads(cell) for name, cell in row.items() if name not in TEXTS}
         except (ValueError, RecursionError):
-            yield Row(place, None, f"a cell of {' or '.join(LISTS)} is not a JSON list")
+            yield Row(place, None, f"a cell is not JSON; only those of {', '.join(TEXTS)} are plain text")
             continue
         yield _row(place, row)
 
 
 def _row(place: str, row: Any) -> Row:
     if isinstance(row, dict):
-        row = {key: value for key, value in row.items() if key not in _UNREAD}
+        # A file may say null of what there is nothing to say of.
+        row = {key: value for key, value in row.items() if value is not None}
     try:
         said = RelationInput.model_validate(row)
     except ValidationError as error:

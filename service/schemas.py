@@ -22,9 +22,13 @@ BATCH_RELATIONS = 1_000
 PAGE_RELATIONS = 1_000
 TOP_K = 50
 RESTRICTION = 1_000
+ANNOTATIONS = 20
+"""Aliases, tags, and types of head and of tail that a relation may have, of each."""
+
 VERSIONS = 2**31 - 1
 """The last version that the registry can have."""
 
+TAG_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"
 ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 
 Item = TypeVar("Item", bound=Hashable)
@@ -73,6 +77,13 @@ Paraphrases = Annotated[
         json_schema_extra={"uniqueItems": True},
     ),
     AfterValidator(_unique),
+]
+Names = Annotated[
+    list[Name], Field(max_length=ANNOTATIONS, json_schema_extra={"uniqueItems": True}), AfterValidator(_unique)
+]
+Tag = Annotated[str, Field(pattern=TAG_PATTERN, examples=["geography"])]
+Tags = Annotated[
+    list[Tag], Field(max_length=ANNOTATIONS, json_schema_extra={"uniqueItems": True}), AfterValidator(_unique)
 ]
 RelationIds = Annotated[
     list[RelationId],
@@ -123,6 +134,9 @@ class ExtractRequest(Schema):
         description="Score below which the relation is null; the bundle's own when not given.",
     )
     relations: RelationIds | None = Field(None, description="Ids of the only relations to choose from.")
+    tags: Annotated[Tags, Field(min_length=1)] | None = Field(
+        None, description="Tags of the only relations to choose from; each has one of them at least."
+    )
     min_version: int = Field(
         0,
         ge=0,
@@ -179,10 +193,29 @@ class RelationUpdate(Schema):
     name: Name
     description: Description
     paraphrases: Paraphrases = []
+    inverse: RelationId | None = Field(
+        None, description="Id of the relation that holds when head and tail change places; it need not be there yet."
+    )
+    symmetric: bool = Field(False, strict=True, description="Whether it holds itself when head and tail change places.")
+    head_types: Names = Field([], description="What the head can be; the model does not read it.")
+    tail_types: Names = Field([], description="What the tail can be, likewise.")
+    aliases: Names = Field([], description="Other names; the model does not read them, `paraphrases` it does.")
+    tags: Tags = Field([], description="Words to choose relations by, in `/extract`.")
 
     def relation(self, relation_id: str) -> Relation:
-        """The relation as the model reads it."""
-        return Relation(relation_id, self.name, self.description, tuple(self.paraphrases))
+        """The relation as it is registered."""
+        return Relation(
+            relation_id,
+            self.name,
+            self.description,
+            paraphrases=tuple(self.paraphrases),
+            inverse=self.inverse,
+            symmetric=self.symmetric,
+            head_types=tuple(self.head_types),
+            tail_types=tuple(self.tail_types),
+            aliases=tuple(self.aliases),
+            tags=tuple(self.tags),
+        )
 
 
 class RelationInput(RelationUpdate):
@@ -200,6 +233,12 @@ class RelationRecord(Schema):
     name: str
     description: str
     paraphrases: list[str]
+    inverse: str | None
+    symmetric: bool
+    head_types: list[str]
+    tail_types: list[str]
+    aliases: list[str]
+    tags: list[str]
     truncated: bool = Field(description="Whether the model reads only the beginning of one of its wordings.")
     version: int = Field(description="Version of the registry since which the relation is as it is.")
     created_at: datetime
@@ -275,6 +314,7 @@ class Limits(Schema):
     name_characters: int = NAME_CHARACTERS
     description_characters: int = DESCRIPTION_CHARACTERS
     paraphrases: int = PARAPHRASES
+    annotations: int = ANNOTATIONS
     batch_instances: int = BATCH_INSTANCES
     batch_relations: int = BATCH_RELATIONS
     top_k: int = TOP_K

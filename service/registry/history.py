@@ -46,4 +46,5 @@ def read(connection: Connection, relation_id: str, before: int | None, limit: in
 
 def _changed(older: Row[Any] | None, row: Row[Any]) -> tuple[str, ...]:
     before = (older.content if older else None) or {}
-    return tuple(name for name, value in (row.content or {}).items() if name not in before or before[name] != value)
+    # What is empty and what an older release did not know is the same.
+    return tuple(name for name, value in (row.content or {}).items() if (before.get(name) or None) != (value or None))

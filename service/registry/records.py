@@ -20,31 +20,35 @@ class Draft:
     """A relation to be written.
 
     Attributes:
-        paraphrases: further wordings of the description.
-        truncated: whether the model reads only the beginning of one of the wordings.
+        relation: what a client says of it.
+        truncated: whether the model reads only the beginning of one of its wordings.
         vector: of all wordings together.
     """
 
-    id: str
-    name: str
-    description: str
-    paraphrases: tuple[str, ...]
+    relation: Relation
     truncated: bool
     vector: Vector
+
+    @property
+    def id(self) -> str:
+        """The relation's id."""
+        return self.relation.id
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """A registered relation; `version` is the registry's since which it is as it is."""
 
-    id: str
-    name: str
-    description: str
-    paraphrases: tuple[str, ...]
+    relation: Relation
     truncated: bool
     version: int
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def id(self) -> str:
+        """The relation's id."""
+        return self.relation.id
 
 
 @dataclass(frozen=True, slots=True)

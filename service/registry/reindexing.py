@@ -71,7 +71,7 @@ def reindex(
 def _live(connection: Connection) -> dict[str, tuple[int, Relation]]:
     columns = [*rows.RELATION, RELATIONS.c.version]
     found = connection.execute(select(*columns).where(~RELATIONS.c.deleted).order_by(RELATIONS.c.id))
-    return {row.id: (row.version, Relation(*row[:-1])) for row in found}
+    return {row.id: (row.version, rows.relation(row)) for row in found}
 
 
 def _encode(

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
+from models.relation import Relation
 from service.errors import RegistryUnavailableError
 from service.registry import history, tables
 from service.registry.notifications import notify
@@ -17,8 +18,8 @@ from service.registry.records import Action, Draft, Record
 
 STORED = np.dtype("<f4")
 RELATIONS = tables.relations
-RELATION = [RELATIONS.c[name] for name in ("id", "name", "description", "paraphrases")]
-RECORD = [RELATIONS.c[field.name] for field in fields(Record)]
+RELATION = [RELATIONS.c[field.name] for field in fields(Relation)]
+RECORD = [*RELATION, *(RELATIONS.c[name] for name in ("truncated", "version", "created_at", "updated_at"))]
 
 
 def bump(connection: Connection) -> tuple[int, str]:
@@ -54,24 +55,26 @@ def possible(relation_id: str) -> bool:
     return relation_id.isascii() and relation_id.isprintable()
 
 
+def relation(row: Row[Any]) -> Relation:
+    """The relation of a row that begins with the columns `RELATION`."""
+    return Relation(*row[: len(RELATION)])
+
+
+def record(row: Row[Any]) -> Record:
+    """The record of a row with the columns `RECORD`."""
+    return Record(relation(row), *row[len(RELATION) :])
+
+
 def live(connection: Connection, ids: Sequence[str]) -> dict[str, Record]:
     """Those of the relations that are there and not deleted."""
     wanted = select(*RECORD).where(RELATIONS.c.id.in_(list(filter(possible, ids))), ~RELATIONS.c.deleted)
-    return {row.id: Record(*row) for row in connection.execute(wanted)}
+    return {row.id: record(row) for row in connection.execute(wanted)}
 
 
-def content(relation: Draft | Record) -> dict[str, Any]:
-    """What a client says of a relation, by field."""
-    return {
-        "name": relation.name,
-        "description": relation.description,
-        "paraphrases": list(relation.paraphrases),
-    }
-
-
-def same(draft: Draft, record: Record) -> bool:
-    """Whether to write the draft would change nothing."""
-    return content(draft) == content(record)
+def content(relation: Relation) -> dict[str, Any]:
+    """What a client says of a relation besides its id, by field, as JSON has it."""
+    values = ((field.name, getattr(relation, field.name)) for field in fields(Relation) if field.name != "id")
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values}
 
 
 def encoded(draft: Draft, fingerprint: str, version: int) -> dict[str, Any]:
@@ -94,7 +97,7 @@ def put(
     values: list[Mapping[str, Any]] = [
         {
             "id": draft.id,
-            **content(draft),
+            **content(draft.relation),
             "deleted": False,
             "created_at": created.get(draft.id, now),
             "updated_at": now,
@@ -106,13 +109,10 @@ def put(
     connection.execute(delete(RELATIONS).where(RELATIONS.c.id.in_(ids)))
     connection.execute(insert(RELATIONS), values)
     events: dict[str, tuple[Action, dict[str, Any] | None]] = {
-        draft.id: ("replaced" if draft.id in created else "created", content(draft)) for draft in drafts
+        draft.id: ("replaced" if draft.id in created else "created", content(draft.relation)) for draft in drafts
     }
     history.record(connection, version, now, actor, events)
-    return {
-        x.id: Record(x.id, x.name, x.description, x.paraphrases, x.truncated, version, created.get(x.id, now), now)
-        for x in drafts
-    }
+    return {x.id: Record(x.relation, x.truncated, version, created.get(x.id, now), now) for x in drafts}
 
 
 def bury(connection: Connection, relation_id: str, version: int, actor: str | None = None) -> None:

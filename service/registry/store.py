@@ -10,7 +10,6 @@ import numpy as np
 from sqlalchemy import URL, Connection, Engine, func, insert, select
 from sqlalchemy.exc import DatabaseError
 
-from models.relation import Relation
 from service.errors import ConflictError, NotFoundError, RegistryUnavailableError, StartupError, named
 from service.registry import history, idempotency, rows, tables
 from service.registry.database import BUSY_MILLISECONDS, connect, reason, snapshot, transaction
@@ -102,12 +101,11 @@ class Registry:
                 connection.rollback()
                 return before
             known = rows.live(connection, [draft.id for draft in drafts])
-            new = [draft for draft in drafts if draft.id not in known or not rows.same(draft, known[draft.id])]
+            new = [draft for draft in drafts if draft.id not in known or known[draft.id].relation != draft.relation]
             taken = [draft.id for draft in new if draft.id in known]
             if taken and not replace:
                 raise ConflictError(
-                    f"registered already with another name, description or paraphrases: {named(taken)}; "
-                    "PUT /relations/{id} replaces a relation",
+                    f"registered already with other content: {named(taken)}; PUT /relations/{{id}} replaces a relation",
                     "id" if len(drafts) == 1 else "items",
                 )
             put = rows.put(connection, new, self.fingerprint, version, actor) if new else {}
@@ -166,7 +164,7 @@ class Registry:
         if after is not None:
             wanted = wanted.where(RELATIONS.c.id > after)
         with snapshot(self._engine) as connection:
-            records = [Record(*row) for row in connection.execute(wanted)]
+            records = [rows.record(row) for row in connection.execute(wanted)]
             total = connection.execute(select(func.count()).where(~RELATIONS.c.deleted)).scalar_one()
         return Page(records[:limit], records[limit - 1].id if len(records) > limit else None, total)
 
@@ -193,8 +191,7 @@ class Registry:
                     yield row.version - 1, found
                     found = []
                 vector = None if row.deleted else np.frombuffer(row.vector, rows.STORED).astype(np.float32)
-                relation = Relation(row.id, row.name, row.description, row.paraphrases)
-                found.append(Stored(relation, row.version, vector))
+                found.append(Stored(rows.relation(row), row.version, vector))
             yield state.version, found
 
     def notify(self, text: str) -> None:

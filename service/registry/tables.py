@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 
 
@@ -74,6 +75,12 @@ relations = Table(
     Column("name", Text, nullable=False),
     Column("description", Text, nullable=False),
     Column("paraphrases", Texts, nullable=False, server_default="[]"),
+    Column("inverse", String(128)),
+    Column("symmetric", Boolean, nullable=False, server_default=false()),
+    Column("head_types", Texts, nullable=False, server_default="[]"),
+    Column("tail_types", Texts, nullable=False, server_default="[]"),
+    Column("aliases", Texts, nullable=False, server_default="[]"),
+    Column("tags", Texts, nullable=False, server_default="[]"),
     Column("truncated", Boolean, nullable=False),
     # Little-endian float32; empty where the relation is deleted.
     Column("vector", LargeBinary, nullable=False),

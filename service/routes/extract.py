@@ -51,7 +51,8 @@ async def _answers(state: State, queries: Sequence[Query], min_version: int) -> 
 
 def _query(body: ExtractRequest) -> Query:
     relations = None if body.relations is None else tuple(body.relations)
-    return Query(body.instance(), body.top_k, body.threshold, relations)
+    tags = None if body.tags is None else tuple(body.tags)
+    return Query(body.instance(), body.top_k, body.threshold, relations, tags)
 
 
 def _response(answer: Answer) -> ExtractResponse:

@@ -14,7 +14,7 @@ from service.errors import responses
 from service.extraction import DECIMALS
 from service.index import Hit
 from service.registration import derived_id
-from service.registry import Event, Once, Record
+from service.registry import Event, Once, Record, content
 from service.schemas import (
     ID_PATTERN,
     PAGE_RELATIONS,
@@ -183,9 +183,7 @@ def _mark(request: Request, response: Response, record: Record, created: bool) -
 def _record(record: Record) -> RelationRecord:
     return RelationRecord(
         id=record.id,
-        name=record.name,
-        description=record.description,
-        paraphrases=list(record.paraphrases),
+        **content(record.relation),
         truncated=record.truncated,
         version=record.version,
         created_at=record.created_at,

@@ -13,7 +13,20 @@ from service.relation_file import read_rows, writer
 CHARACTERS = st.characters(codec="utf-8", exclude_categories=["C", "Z"]) | st.sampled_from(' ",\n|')
 TEXTS = st.text(CHARACTERS).map(lambda text: f"a{text}b")
 IDS = st.from_regex("[A-Za-z0-9]{1,8}", fullmatch=True)
-RELATIONS = st.builds(Relation, IDS, TEXTS, TEXTS, st.lists(TEXTS, max_size=3, unique=True).map(tuple))
+LISTS = st.lists(TEXTS, max_size=3, unique=True).map(tuple)
+RELATIONS = st.builds(
+    Relation,
+    IDS,
+    TEXTS,
+    TEXTS,
+    paraphrases=LISTS,
+    inverse=st.none() | IDS,
+    symmetric=st.booleans(),
+    head_types=LISTS,
+    tail_types=LISTS,
+    aliases=LISTS,
+    tags=st.lists(IDS, max_size=3, unique=True).map(tuple),
+)
 
 
 def faults(path: Path) -> list[tuple[str, str | None]]:
@@ -69,7 +82,7 @@ def test_each_row_of_a_table_at_fault_has_its_place_and_its_reason(tmp_path: Pat
     assert faults(path) == [
         ("line 3", None),
         ("line 4", "x: description: Field required"),
-        ("line 5", "a cell of paraphrases is not a JSON list"),
+        ("line 5", "a cell is not JSON; only those of id, name, description, inverse are plain text"),
         ("line 6", "more cells than the 4 columns"),
     ]
 

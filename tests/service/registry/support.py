@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from models.relation import Relation
 from service.registry import Draft, Registry, Stored, Written
 
 
@@ -31,7 +32,7 @@ def draft(
     key: str, description: str = "The head knows the tail.", first: float = 1.0, paraphrases: tuple[str, ...] = ()
 ) -> Draft:
     vector = np.array([first, 0, 0, 0.5], dtype=np.float32)
-    return Draft(key, key.upper(), description, paraphrases, False, vector)
+    return Draft(Relation(key, key.upper(), description, paraphrases), False, vector)
 
 
 def replace(registry: Registry, draft: Draft) -> Written:

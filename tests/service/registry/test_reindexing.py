@@ -86,7 +86,7 @@ def test_what_is_written_while_it_encodes_is_encoded_too_and_what_is_deleted_sta
     registry = Registry.open(shared, "f2")
     live = {row.relation.id: row.vector[0] for row in everything(registry)[1] if row.vector is not None}
     assert live == {"b": 9.0, "c": 9.0, "d": 9.0}
-    assert registry.get("b").description == "Something else."
+    assert registry.get("b").relation.description == "Something else."
     registry.close()
 
 

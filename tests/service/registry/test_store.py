@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import URL, event
 
+from models.relation import Relation
 from service.errors import ConflictError, NotFoundError, RegistryUnavailableError, StartupError
 from service.registry import Draft, Registry, locate, store
 from tests.service.registry.support import draft, everything, replace, version
@@ -83,14 +86,30 @@ def test_a_relation_that_is_there_with_the_same_content_is_left_as_it_is(registr
 
 def test_paraphrases_come_back_as_they_went_in(registry: Registry) -> None:
     registry.add([draft("a", paraphrases=("The tail is known by the head.", "They have met."))])
-    assert registry.get("a").paraphrases == ("The tail is known by the head.", "They have met.")
+    assert registry.get("a").relation.paraphrases == ("The tail is known by the head.", "They have met.")
     [row] = everything(registry)[1]
     assert row.relation.paraphrases == ("The tail is known by the head.", "They have met.")
 
 
+def test_everything_that_is_said_of_a_relation_comes_back_as_it_went_in(registry: Registry) -> None:
+    said = Relation("a", "b", "c", ("d",), "e", True, ("f", "g"), ("h",), ("i",), ("j", "k"))
+    registry.add([Draft(said, False, draft("a").vector)])
+    assert registry.get("a").relation == said
+    [row] = everything(registry)[1]
+    assert row.relation == said
+
+
+@pytest.mark.parametrize("field", ["head_types", "tail_types", "aliases", "tags"])
+def test_an_id_with_other_annotations_is_a_conflict(registry: Registry, field: str) -> None:
+    registry.add([draft("a")])
+    other: dict[str, Any] = {field: ("x",)}
+    with pytest.raises(ConflictError):
+        registry.add([Draft(dataclasses.replace(draft("a").relation, **other), False, draft("a").vector)])
+
+
 def test_an_id_with_other_paraphrases_is_a_conflict(registry: Registry) -> None:
     registry.add([draft("a", paraphrases=("They have met.",))])
-    with pytest.raises(ConflictError, match=r"another name, description or paraphrases: 'a'"):
+    with pytest.raises(ConflictError, match=r"other content: 'a'"):
         registry.add([draft("a")])
 
 
@@ -117,7 +136,7 @@ def test_replacing_keeps_the_time_of_creation(registry: Registry) -> None:
     [first] = registry.add([draft("a")])
     second = replace(registry, draft("a", "Something else."))
     assert not second.created
-    assert (second.record.description, second.record.version) == ("Something else.", 2)
+    assert (second.record.relation.description, second.record.version) == ("Something else.", 2)
     assert second.record.created_at == first.record.created_at < second.record.updated_at
     assert registry.get("a") == second.record
 
@@ -157,7 +176,7 @@ def test_a_deleted_id_can_be_created_again_with_other_content(registry: Registry
     registry.delete("a")
     [written] = registry.add([draft("a", "Something else.")])
     assert written.created
-    assert registry.get("a").description == "Something else."
+    assert registry.get("a").relation.description == "Something else."
 
 
 def test_pages_follow_each_other_by_id_and_count_what_lives(registry: Registry) -> None:
@@ -230,13 +249,13 @@ def test_of_processes_that_register_one_id_at_once_one_wins_and_the_others_confl
 
     def write(position: int) -> str | None:
         try:
-            return processes[position].add([draft("a", f"It is of {position}.")])[0].record.description
+            return processes[position].add([draft("a", f"It is of {position}.")])[0].record.relation.description
         except ConflictError:
             return None
 
     with ThreadPoolExecutor(len(processes)) as threads:
         [winner] = filter(None, threads.map(write, range(len(processes))))
-    assert [registry.get("a").description for registry in processes] == [winner] * len(processes)
+    assert [registry.get("a").relation.description for registry in processes] == [winner] * len(processes)
     assert version(processes[0]) == 1
     for registry in processes:
         registry.close()
@@ -268,5 +287,5 @@ def test_it_always_holds_what_a_dictionary_would(
             pass
         versions.append(version(registry))
         assert versions[-1] == versions[-2] + (before != expected)
-    assert {record.id: record.description for record in registry.page().records} == expected
+    assert {record.id: record.relation.description for record in registry.page().records} == expected
     registry.close()

@@ -385,3 +385,24 @@ async def test_a_version_that_does_not_come_in_time_is_503_with_retry_after(serv
 async def test_a_version_that_cannot_be_is_refused(client: httpx.AsyncClient, version: object) -> None:
     field, _ = await fault(client, {**REQUEST, "min_version": version})
     assert field == "min_version"
+
+
+async def test_an_extraction_can_be_restricted_to_tags(client: httpx.AsyncClient) -> None:
+    for key in ("T1", "T2"):
+        body = {"id": key, "name": key, "description": "The head was born in the tail.", "tags": [f"tag-{key}"]}
+        assert (await client.post("/relations", json=body)).status_code == 201
+    answer = (await client.post("/extract", json={**REQUEST, "tags": ["tag-T2"]})).json()
+    assert [candidate["id"] for candidate in answer["candidates"]] == ["T2"]
+    both = (await client.post("/extract", json={**REQUEST, "tags": ["tag-T2"], "relations": ["T1"]})).json()
+    assert (both["relation"], both["candidates"]) == (None, [])
+
+
+async def test_tags_that_no_relation_has_are_refused_with_their_position(client: httpx.AsyncClient) -> None:
+    body = {**REQUEST, "tags": ["nothing"]}
+    alone = await client.post("/extract", json=body)
+    batch = await client.post("/extract/batch", json={"items": [REQUEST, body]})
+    assert [(x.status_code, x.json()["error"]["type"], x.json()["error"]["field"]) for x in (alone, batch)] == [
+        (422, "unknown_tags", "tags"),
+        (422, "unknown_tags", "items.1.tags"),
+    ]
+    assert "'nothing'" in alone.json()["error"]["message"]

@@ -79,6 +79,42 @@ async def test_further_wordings_are_kept_and_searched_by(client: httpx.AsyncClie
     assert candidates[0]["id"] == "T1"
 
 
+async def test_what_the_model_does_not_read_is_kept_too(client: httpx.AsyncClient) -> None:
+    said = {
+        "inverse": "T2",
+        "symmetric": False,
+        "head_types": ["person"],
+        "tail_types": ["person", "class"],
+        "aliases": ["instructor"],
+        "tags": ["school"],
+    }
+    record = (await client.post("/relations", json={"id": "T1", **TEACHER, **said})).json()
+    assert {key: record[key] for key in said} == said
+    assert record.items() >= (await client.get("/relations/T1")).json().items()
+    replaced = (await client.put("/relations/T1", json=TEACHER)).json()
+    assert (replaced["tags"], replaced["inverse"]) == ([], None)
+    [event, _] = (await client.get("/relations/T1/history")).json()["items"]
+    assert event["changed"] == ["inverse", "head_types", "tail_types", "aliases", "tags"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "status", "at"),
+    [
+        ("tags", ["two words"], 422, "tags.0"),
+        ("tags", ["a", "a"], 422, "tags"),
+        ("aliases", [" "], 422, "aliases.0"),
+        ("aliases", [f"{i}" for i in range(21)], 413, "aliases"),
+        ("inverse", "no id", 422, "inverse"),
+        ("symmetric", "yes", 422, "symmetric"),
+    ],
+)
+async def test_annotations_that_cannot_be_are_refused(
+    client: httpx.AsyncClient, field: str, value: object, status: int, at: str
+) -> None:
+    response = await client.post("/relations", json={**TEACHER, field: value})
+    assert (response.status_code, response.json()["error"]["field"]) == (status, at)
+
+
 async def test_the_same_relation_again_is_no_error_and_no_change(client: httpx.AsyncClient) -> None:
     first = await client.post("/relations", json={"id": "T1", **TEACHER})
     again = await client.post("/relations", json={"id": "T1", **TEACHER})
