@@ -10,7 +10,7 @@ from sqlalchemy import URL, Connection
 from sqlalchemy.exc import DatabaseError
 
 from service.errors import StartupError
-from service.registry.database import connect, reason
+from service.registry.database import BUSY_MILLISECONDS, connect, reason
 from service.registry.location import advice, described, is_shared
 
 # Any number will do that nothing else in the database takes; this is "EMMA".
@@ -51,13 +51,16 @@ def upgrade(url: URL) -> tuple[str | None, str]:
     """Bring a registry to this release's schema, in one transaction; (schema before, schema after).
 
     Raises:
-        StartupError: it cannot be opened, or is of a newer release.
+        StartupError: it cannot be opened, is of a newer release, or its tables are in use for too long.
     """
     engine = connect(url)
     try:
         with engine.begin() as connection:
             found = _locked_revision(connection)
             _require_known(url, found)
+            if is_shared(url):
+                # Who waits for a table keeps everybody behind it waiting, too.
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {BUSY_MILLISECONDS}")
             migrate(connection)
     except DatabaseError as error:
         raise StartupError(f"cannot upgrade the registry {described(url)}: {reason(error)}; {advice(url)}") from error

@@ -11,9 +11,10 @@ from typer.testing import CliRunner, Result
 from models.bundle import Bundle
 from models.relation import Relation, read_relations, write_relations
 from service.cli import app
-from service.errors import StartupError
-from service.settings import Settings
+from service.errors import RegistryUnavailableError, StartupError
+from service.settings import Settings, load_settings
 from service.state import State
+from tests.service import postgresql
 from tests.service.fakes import CATALOGUE_RELATIONS, FakeRuntime, make_bundle
 from tests.service.processes import ServerProcess
 
@@ -166,6 +167,25 @@ def test_reindex_makes_a_registry_fit_another_bundle(
     state = State.open(Settings(data_dir=data_dir), other)
     assert (len(state.index), state.index.version) == (6, 2)
     state.close()
+
+
+def test_reindex_of_a_database_lets_services_go_on_extracting(
+    tmp_path: Path, model: FakeRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = FakeRuntime(make_bundle(tmp_path / "other", recall=b"another encoder"))
+    monkeypatch.setattr("service.cli.relations.load_model", lambda settings: other)
+    with postgresql.schema() as url:
+        settings = load_settings(database_url=url)
+        running = State.open(settings, model)
+        result = relations("reindex", "--database-url", url)
+        assert (result.exit_code, result.stdout) == (0, "6 relations encoded with fake\n")
+        with pytest.raises(RegistryUnavailableError, match="start it again with the bundle of that encoder"):
+            running.replica.catch_up()
+        assert (len(running.index), running.index.version) == (6, 1)
+        running.close()
+        started = State.open(settings, other)
+        assert (len(started.index), started.index.version) == (6, 2)
+        started.close()
 
 
 def test_reindex_refuses_while_the_service_runs(

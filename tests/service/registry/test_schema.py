@@ -74,6 +74,20 @@ def test_to_upgrade_again_changes_nothing(url: URL) -> None:
     registry.close()
 
 
+def test_an_upgrade_does_not_wait_for_long_behind_who_uses_the_tables(
+    shared: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.registry.schema.BUSY_MILLISECONDS", 1)
+    make_old(shared)
+    engine = connect(shared)
+    with engine.begin() as connection:
+        connection.execute(text("SELECT 1 FROM relations"))
+        with pytest.raises(StartupError, match=r"cannot upgrade the registry .* lock timeout"):
+            upgrade(shared)
+    engine.dispose()
+    assert revision(shared) == "0001"
+
+
 @pytest.mark.parametrize("how", ["opened", "upgraded"])
 def test_a_registry_of_a_newer_release_is_refused(url: URL, how: str) -> None:
     upgrade(url)
