@@ -11,9 +11,9 @@ from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
 from models.decision import Calibration, scores, within_reach
-from models.job.checkpoint import Checkpoint
 from models.job.dataset import Example, TrainingData
-from models.job.scoring import Floats, Integers, Scored, score
+from models.job.recipe import Recipe
+from models.job.scoring import Floats, Integers, Model, Scored, score
 
 FEWEST = 50
 """Validation examples of a kind, below which the numbers that would be fitted on them keep their defaults."""
@@ -28,17 +28,22 @@ SAME_CHOICES = 0.998
 """Part of the validation examples whose choice must not change because far candidates are not read."""
 
 
-def calibrate(checkpoint: Checkpoint, data: TrainingData) -> Calibration:
-    """Calibration of a checkpoint on its validation set.
+def calibrate(model: Model, start: Calibration, recipe: Recipe, data: TrainingData) -> Calibration:
+    """Calibration of a model on a validation set.
 
     How sure to be of a relation is fitted on related pairs, whether there is one on both kinds, and the threshold
     is the one with the best F1 over both. Where validation has fewer than 20 relations, as with a published split,
-    some that were trained on are candidates besides. A recall-only checkpoint, or one whose head reads all
-    candidates at once, keeps its defaults.
+    some that were trained on are candidates besides.
+
+    Args:
+        model: a checkpoint or a runtime.
+        start: gives the weights' proportion, and what stays where there is too little to fit it on: all of it for
+            recall alone and for a head that reads all candidates at once.
+        recipe: that the model was trained by.
+        data: whose validation set is fitted on.
     """
-    recipe = checkpoint.recipe
-    if checkpoint.classifier is None or recipe.reading == "published":
-        return checkpoint.calibration
+    if recipe.training == "recall" or recipe.reading == "published":
+        return start
     candidates = _candidates(data, recipe.seed)
     besides = set(candidates) - set(data.valid_relations)
     # What holds of a pair besides would count as a wrong answer.
@@ -46,10 +51,10 @@ def calibrate(checkpoint: Checkpoint, data: TrainingData) -> Calibration:
     unrelated = [x for x in data.valid if x.relation is None][: recipe.valid_instances]
     examples = related + unrelated
     if len(related) < FEWEST:
-        return checkpoint.calibration
-    found = score(checkpoint, examples, [data.relations[name] for name in candidates], recipe.choose_among)
+        return start
+    found = score(model, examples, [data.relations[name] for name in candidates], recipe.choose_among)
     gold = gold_positions(found, examples)
-    calibration = fit_temperature(checkpoint.calibration, found, gold)
+    calibration = fit_temperature(start, found, gold)
     calibration = fit_reach(calibration, found.first(len(related)))
     if len(unrelated) < FEWEST:
         return calibration

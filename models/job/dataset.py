@@ -183,6 +183,16 @@ def training_data(
     return TrainingData(train, valid, relations, train_ids, valid_ids, skipped)
 
 
+def validation_data(examples: Sequence[Example], relations: dict[str, Relation]) -> TrainingData:
+    """Examples to choose by and none to learn from; the candidates are the relations that they have.
+
+    Raises:
+        DataError: a relation has no description.
+    """
+    _describe_all(examples, relations)
+    return TrainingData([], list(examples), relations, [], sorted({x.relation for x in examples if x.relation}))
+
+
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     number = 0
     try:

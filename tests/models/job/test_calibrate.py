@@ -165,6 +165,10 @@ def data(tiny_examples: list[Example], tiny_relations: dict[str, Relation]) -> T
     return TrainingData([], tiny_examples, tiny_relations, [], names)
 
 
+def calibrated(checkpoint: Checkpoint, data: TrainingData, start: Calibration | None = None) -> Calibration:
+    return calibrate(checkpoint, start or checkpoint.calibration, checkpoint.recipe, data)
+
+
 SOME = ("some_logit", "some_cosine", "some_bias", "threshold")
 
 
@@ -173,7 +177,7 @@ def test_with_enough_of_both_kinds_all_numbers_are_fitted(
 ) -> None:
     monkeypatch.setattr(module, "FEWEST", 40)
     start = Calibration(recall_weight=3.0, threshold=0.999)
-    before, after = start.to_json(), calibrate(tiny_checkpoint.calibrated(start), data).to_json()
+    before, after = start.to_json(), calibrated(tiny_checkpoint, data, start).to_json()
     assert [name for name in before if before[name] == after[name]] == []
 
 
@@ -181,13 +185,13 @@ def test_with_too_few_unrelated_pairs_only_the_weights_are_fitted(
     tiny_checkpoint: Checkpoint, data: TrainingData
 ) -> None:
     start = Calibration()
-    found = calibrate(tiny_checkpoint.calibrated(start), data)
+    found = calibrated(tiny_checkpoint, data, start)
     assert found.classifier_weight != start.classifier_weight
     assert [getattr(found, name) for name in SOME] == [getattr(start, name) for name in SOME]
 
 
 def test_the_weights_keep_their_proportion(tiny_checkpoint: Checkpoint, data: TrainingData) -> None:
-    found = calibrate(tiny_checkpoint.calibrated(Calibration(0.1, 7.0)), data)
+    found = calibrated(tiny_checkpoint, data, Calibration(0.1, 7.0))
     assert found.recall_weight == pytest.approx(70 * found.classifier_weight)
 
 
@@ -195,7 +199,7 @@ def test_with_too_few_related_pairs_the_defaults_stay(
     tiny_checkpoint: Checkpoint, data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "FEWEST", 197)
-    assert calibrate(tiny_checkpoint, data) == tiny_checkpoint.calibration
+    assert calibrated(tiny_checkpoint, data) == tiny_checkpoint.calibration
 
 
 @pytest.fixture
@@ -219,7 +223,7 @@ def test_few_validation_relations_are_joined_by_trained_ones_up_to_the_least_num
 ) -> None:
     names = sorted(data.relations)
     monkeypatch.setattr(module, "CANDIDATES", 5)
-    calibrate(tiny_checkpoint, replace(data, valid_relations=names[:3], train_relations=names[3:]))
+    calibrated(tiny_checkpoint, replace(data, valid_relations=names[:3], train_relations=names[3:]))
     candidates = asked[0][1]
     assert candidates[:3] == names[:3]
     assert len(set(candidates)) == 5
@@ -231,7 +235,7 @@ def test_pairs_of_which_a_joining_relation_holds_besides_are_left_out(
     names = sorted(data.relations)
     twofold = replace(next(x for x in data.valid if x.relation == names[0]), also=frozenset({names[-1]}))
     several = replace(data, valid=[twofold, *data.valid], valid_relations=names[:3], train_relations=names[3:])
-    calibrate(tiny_checkpoint, several)
+    calibrated(tiny_checkpoint, several)
     examples, candidates = asked[0]
     assert names[-1] in candidates
     assert twofold not in examples
@@ -242,4 +246,4 @@ def test_without_logits_against_none_the_defaults_stay(
     tiny_recipe: Callable[..., Recipe], data: TrainingData, settings: dict[str, object]
 ) -> None:
     checkpoint = new_checkpoint(tiny_recipe(**settings))
-    assert calibrate(checkpoint, data) == checkpoint.calibration
+    assert calibrated(checkpoint, data) == checkpoint.calibration
