@@ -37,8 +37,8 @@ class Runtime:
         self.inputs = InputBuilder.from_file(
             bundle.path / TOKENIZER, bundle.manifest.lengths(), bundle.manifest.special_tokens
         )
-        self._recall = _Graph(bundle.path / RECALL, threads or available_processors())
-        self._classifier = _Graph(bundle.path / CLASSIFIER, threads or available_processors())
+        self._recall = Graph(bundle.path / RECALL, threads or available_processors())
+        self._classifier = Graph(bundle.path / CLASSIFIER, threads or available_processors())
         self._sentences, self._descriptions = StateCache(SENTENCE_BYTES), StateCache(DESCRIPTION_BYTES)
 
     def prepare(self, instances: Sequence[Instance]) -> list[InstanceInput]:
@@ -125,7 +125,7 @@ def _cgroup_quota(root: Path) -> float | None:
         return None
 
 
-class _Graph:
+class Graph:
     """A graph and the names of its inputs."""
 
     def __init__(self, path: Path, threads: int) -> None:

@@ -24,9 +24,6 @@ CANDIDATES = 20
 FACTORS = (0.01, 10.0)
 """Bounds of the two weights' factor, which has none where the scores are never wrong."""
 
-SAME_CHOICES = 0.998
-"""Part of the validation examples whose choice must not change because far candidates are not read."""
-
 
 def calibrate(model: Model, start: Calibration, recipe: Recipe, data: TrainingData) -> Calibration:
     """Calibration of a model on a validation set.
@@ -98,11 +95,11 @@ def fit_temperature(calibration: Calibration, found: Scored, gold: Integers) -> 
 
 
 def fit_reach(calibration: Calibration, found: Scored) -> Calibration:
-    """The least reach with which hardly any choice is another than if all candidates were read."""
+    """The least reach with which no choice is another than if all candidates were read."""
     cosines = found.top_cosines()
     chosen = found.likelihoods(replace(calibration, reach=Calibration().reach)).argmax(axis=1)
     behind = cosines[:, 0] - cosines[np.arange(len(chosen)), chosen]
-    return replace(calibration, reach=float(np.quantile(behind, SAME_CHOICES, method="higher")))
+    return replace(calibration, reach=float(behind.max()))
 
 
 def fit_some(calibration: Calibration, found: Scored, gold: Integers) -> Calibration:

@@ -26,15 +26,13 @@ class Example:
     """An instance and what is true of it.
 
     `relation` is None where the two mentions are unrelated; `also` are further relations of the same pair.
-    `reverse_related` says of an unrelated pair that it is related with head and tail changed, `further` of any that it
-    is of another set than the one that is to be answered.
+    `reverse_related` says of an unrelated pair that it is related with head and tail changed.
     """
 
     instance: Instance
     relation: str | None
     also: frozenset[str] = frozenset()
     reverse_related: bool = False
-    further: bool = False
 
     @property
     def truth(self) -> frozenset[str]:
