@@ -21,6 +21,9 @@ FEWEST = 50
 CANDIDATES = 20
 """Relations among which validation examples are answered, at least: among fewer, the answer is right too easily."""
 
+SLACK = 4 / 3
+"""Of the reach over what validation needs: relations and sentences to come are further apart."""
+
 FACTORS = (0.01, 10.0)
 """Bounds of the two weights' factor, which has none where the scores are never wrong."""
 
@@ -95,11 +98,11 @@ def fit_temperature(calibration: Calibration, found: Scored, gold: Integers) -> 
 
 
 def fit_reach(calibration: Calibration, found: Scored) -> Calibration:
-    """The least reach with which no choice is another than if all candidates were read."""
+    """The least reach with which no choice is another than if all candidates were read, and some slack."""
     cosines = found.top_cosines()
     chosen = found.likelihoods(replace(calibration, reach=Calibration().reach)).argmax(axis=1)
     behind = cosines[:, 0] - cosines[np.arange(len(chosen)), chosen]
-    return replace(calibration, reach=float(behind.max()))
+    return replace(calibration, reach=SLACK * float(behind.max()))
 
 
 def fit_some(calibration: Calibration, found: Scored, gold: Integers) -> Calibration:
