@@ -137,7 +137,9 @@ class Candidate(Schema):
 
     id: str
     name: str
-    score: Score
+    score: Score = Field(
+        description="Calibrated probability; 0 for a candidate too far behind in recall to be the answer."
+    )
 
 
 class ExtractResponse(Schema):
