@@ -137,9 +137,7 @@ class Candidate(Schema):
 
     id: str
     name: str
-    score: Score = Field(
-        description="Calibrated probability; 0 for a candidate too far behind in recall to be the answer."
-    )
+    score: Score
 
 
 class ExtractResponse(Schema):

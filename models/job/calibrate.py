@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
-from models.decision import Calibration, scores, within_reach
+from models.decision import Calibration, completed, scores, within_reach
 from models.job.dataset import Example, TrainingData
 from models.job.recipe import Recipe
 from models.job.scoring import Floats, Integers, Model, Scored, score
@@ -98,18 +98,30 @@ def fit_temperature(calibration: Calibration, found: Scored, gold: Integers) -> 
 
 
 def fit_reach(calibration: Calibration, found: Scored) -> Calibration:
-    """The least reach with which no choice is another than if all candidates were read, and some slack."""
-    cosines = found.top_cosines()
+    """The least reach with which no choice is another than if all candidates were read, and some slack.
+
+    The logit that candidates beyond it are taken to have gives them, on average, the share of P(i | some) that they
+    would have if they were read.
+    """
+    cosines, logits = found.top_cosines(), _logits(found)
     chosen = found.likelihoods(replace(calibration, reach=Calibration().reach)).argmax(axis=1)
     behind = cosines[:, 0] - cosines[np.arange(len(chosen)), chosen]
-    return replace(calibration, reach=SLACK * float(behind.max()))
+    calibration = replace(calibration, reach=SLACK * float(behind.max()), unread_logit=0.0)
+    unread = ~within_reach(calibration, cosines)
+    less = (logits - logits[:, :1])[unread]
+    weight = calibration.classifier_weight
+    if not less.size or not weight:
+        return calibration
+    average = (logsumexp(weight * less) - np.log(less.size)) / weight
+    # Above 0, an unread candidate could be chosen.
+    return replace(calibration, unread_logit=min(0.0, float(average)))
 
 
 def fit_some(calibration: Calibration, found: Scored, gold: Integers) -> Calibration:
     """The three numbers of P(some), by logistic regression over related and unrelated pairs."""
     cosines = found.top_cosines()
-    read = np.where(within_reach(calibration, cosines), _logits(found), -np.inf)
-    features = np.stack([logsumexp(read, axis=1), cosines.max(axis=1)], axis=1)
+    logits = completed(calibration, cosines, _logits(found))
+    features = np.stack([logsumexp(logits, axis=1), cosines.max(axis=1)], axis=1)
     spread = features.std(axis=0) + 1e-9
     fitted = LogisticRegression().fit(features / spread, gold < found.top.shape[1])
     weights = fitted.coef_[0] / spread

@@ -101,6 +101,19 @@ def test_the_reach_is_the_least_that_keeps_all_choices_and_some_slack() -> None:
     assert found.read(fitted) < found.read(start)
 
 
+def test_unread_candidates_get_the_share_that_they_have_when_read() -> None:
+    found, _ = synthetic(2000)
+    assert found.logits is not None
+    found.logits[:, 2] -= 5.0
+    start = Calibration(0.5, 0.0)
+    fitted = fit_reach(replace(start, recall_weight=20.0), found)
+    unread = found.top_cosines() < found.top_cosines()[:, :1] - fitted.reach
+    assert fitted.unread_logit < 0
+    estimated = np.exp(fitted.unread_logit * 0.5)
+    true = np.exp(0.5 * (found.logits - found.logits[:, :1]))[unread].mean()
+    assert estimated == pytest.approx(true)
+
+
 def test_the_reach_does_not_depend_on_the_one_before() -> None:
     found, _ = synthetic()
     start = Calibration(0.5, 20.0, threshold=0.1)
@@ -112,7 +125,7 @@ def test_whether_there_is_one_is_fitted_on_the_candidates_within_reach() -> None
     assert found.logits is not None
     start = Calibration(0.5, 20.0, reach=0.1)
     cosines = found.top_cosines()
-    unread = np.where(cosines >= cosines[:, :1] - 0.1, found.logits, -np.inf)
+    unread = np.where(cosines >= cosines[:, :1] - 0.1, found.logits, np.nan)
     assert fit_some(start, found, gold) == fit_some(start, replace(found, logits=unread), gold)
     assert fit_some(start, found, gold).some_logit != fit_some(Calibration(0.5, 20.0), found, gold).some_logit
 
