@@ -19,8 +19,9 @@ from models.text import DescriptionInput, InputBuilder, Instance, InstanceInput,
 SENTENCE_BYTES, DESCRIPTION_BYTES = 16 * 2**20, 64 * 2**20
 """Memory for the states of the sentences and of the descriptions that were read last."""
 
-ROWS_AT_ONCE = 32
-"""Rows that one call of a graph gets; beyond it, padding costs more than batching gains on a CPU."""
+ROWS_AT_ONCE = 4
+"""Rows that one call of a graph gets: with more, what is computed no longer fits a CPU's caches, which costs more than
+batching gains, and takes memory that ONNX Runtime keeps."""
 
 
 class Runtime:
