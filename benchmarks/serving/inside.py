@@ -153,9 +153,12 @@ def search(
     sentences: Sentences = 200,
     counts: Counts = [1_000, 10_000, 100_000, 1_000_000],  # noqa: B006 - typer reads the default
     kinds: Annotated[list[str], typer.Option("--index", help="Kind of index; repeatable.")] = [*searching.KINDS],  # noqa: B006
+    graphs_to: Annotated[
+        int, typer.Option("--graphs-to", min=0, help="Relations beyond which HNSW, hours in the making, is left out.")
+    ] = 100_000,
     results: Results = RESULTS,
 ) -> None:
     """Exact and approximate search by the number of relations."""
     bench = Bench.of(bundle, instances(asked, sentences))
     queries = bench.runtime.encode_instances(bench.runtime.prepare(bench.asked))
-    keep("search", searching.search(bench.vectors, queries, counts, kinds), results)
+    keep("search", searching.search(bench.vectors, queries, counts, kinds, graphs_to), results)

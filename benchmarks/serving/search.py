@@ -34,7 +34,7 @@ TRAINED_ON = 50
 Integers = npt.NDArray[np.int64]
 
 
-def search(known: Vectors, queries: Vectors, counts: Sequence[int], chosen: Sequence[str]) -> list[Row]:
+def search(known: Vectors, queries: Vectors, counts: Sequence[int], chosen: Sequence[str], graphs_to: int) -> list[Row]:
     """Time of a query, recall@10 against the exact search, size and time of building, by number and kind.
 
     Args:
@@ -42,11 +42,14 @@ def search(known: Vectors, queries: Vectors, counts: Sequence[int], chosen: Sequ
         queries: unit vectors of sentences (queries, dimension), at least 5.
         counts: numbers of relations.
         chosen: kinds of index; the exact one comes first whether it is named or not.
+        graphs_to: number beyond which graphs, whose building takes longest, are left out.
     """
     rows = []
     for count in counts:
         truth = None
         for kind in dict.fromkeys(("flat", *chosen)):
+            if kind in GRAPHS and count > graphs_to:
+                continue
             watch = Stopwatch()
             index = _built(KINDS[kind](known.shape[1], count), known, count)
             built = watch.wall_ms()
@@ -147,3 +150,5 @@ KINDS: dict[str, Callable[[int, int], faiss.Index]] = {
     "IVF, SQ8": _lists,
 }
 """What makes an empty index of each kind, for a dimension and a number of vectors."""
+
+GRAPHS = frozenset({"HNSW", "HNSW, SQ8"})
