@@ -58,7 +58,9 @@ def calibrate(model: Model, start: Calibration, recipe: Recipe, data: TrainingDa
     calibration = fit_reach(calibration, found.first(len(related)))
     if len(unrelated) < FEWEST:
         return calibration
-    return fit_threshold(fit_some(calibration, found, gold), found, gold)
+    # Where relations are asked for, most pairs have none: at the least, they count as much as those that have one.
+    weights = np.repeat([1.0, len(related) / len(unrelated)], [len(related), len(unrelated)])
+    return fit_threshold(fit_some(calibration, found, gold, weights), found, gold, weights)
 
 
 def _candidates(data: TrainingData, seed: int) -> list[str]:
@@ -117,29 +119,29 @@ def fit_reach(calibration: Calibration, found: Scored) -> Calibration:
     return replace(calibration, unread_logit=min(0.0, float(average)))
 
 
-def fit_some(calibration: Calibration, found: Scored, gold: Integers) -> Calibration:
-    """The three numbers of P(some), by logistic regression over related and unrelated pairs."""
+def fit_some(calibration: Calibration, found: Scored, gold: Integers, weights: Floats) -> Calibration:
+    """The three numbers of P(some), by logistic regression over related and unrelated pairs, each with a weight."""
     cosines = found.top_cosines()
     logits = completed(calibration, cosines, _logits(found))
     features = np.stack([logsumexp(logits, axis=1), cosines.max(axis=1)], axis=1)
     spread = features.std(axis=0) + 1e-9
-    fitted = LogisticRegression().fit(features / spread, gold < found.top.shape[1])
-    weights = fitted.coef_[0] / spread
+    fitted = LogisticRegression().fit(features / spread, gold < found.top.shape[1], weights)
+    slopes = fitted.coef_[0] / spread
     return replace(
         calibration,
-        some_logit=float(weights[0]),
-        some_cosine=float(weights[1]),
+        some_logit=float(slopes[0]),
+        some_cosine=float(slopes[1]),
         some_bias=float(fitted.intercept_[0]),
     )
 
 
-def fit_threshold(calibration: Calibration, found: Scored, gold: Integers) -> Calibration:
-    """The threshold with the best micro F1: right answers over answers given and over related pairs."""
+def fit_threshold(calibration: Calibration, found: Scored, gold: Integers, weights: Floats) -> Calibration:
+    """The threshold with the best micro F1: right answers over answers given and over related pairs, by weight."""
     values = scores(calibration, found.top_cosines(), _logits(found))
     best, right = values.max(axis=1), values.argmax(axis=1) == gold
-    related = (gold < values.shape[1]).sum()
+    related = weights[gold < values.shape[1]].sum()
     grid = np.round(np.arange(0.05, 0.96, 0.01), 2)
-    f1 = [2 * (right & (best >= t)).sum() / max(1, (best >= t).sum() + related) for t in grid]
+    f1 = [2 * weights[right & (best >= t)].sum() / max(1, weights[best >= t].sum() + related) for t in grid]
     return replace(calibration, threshold=float(grid[int(np.argmax(f1))]))
 
 
