@@ -12,7 +12,8 @@ classifier's "none of these" (a class whose logit is 0 by definition, so that lo
 
 A candidate's score is the product. With a = c = 1 and b = d = e = 0 it is the classifier's own softmax.
 
-A candidate too far behind recall's first to be the answer need not be read: its logit is taken for -inf.
+A candidate too far behind recall's first to be the answer need not be read: its logit is taken for that of the first
+and what such candidates have less on average.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Calibration:
     """The fitted numbers of the module's formulas, and the score below which the answer is null.
 
     `reach` is the cosine by which a candidate may be behind recall's first and still be read; 2 lets all be read.
+    `unread_logit`, 0 or less, is what the others' logits are taken to be beside the first's.
     """
 
     classifier_weight: float = 1.0
@@ -40,6 +42,7 @@ class Calibration:
     some_bias: float = 0.0
     threshold: float = 0.5
     reach: float = 2.0
+    unread_logit: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """The numbers by name."""
@@ -63,19 +66,28 @@ def within_reach(calibration: Calibration, cosines: Floats) -> npt.NDArray[np.bo
     return np.asarray(cosines >= cosines.max(axis=-1, keepdims=True) - calibration.reach)
 
 
+def completed(calibration: Calibration, cosines: Floats, logits: Floats) -> Floats:
+    """Logits, those of candidates out of reach estimated, whatever they are given as; absent ones stay so."""
+    # Of several that are as near, the likeliest, so that their order does not count.
+    nearest = cosines == cosines.max(axis=-1, keepdims=True)
+    first = np.where(nearest, logits, -np.inf).max(axis=-1, keepdims=True)
+    unread = ~within_reach(calibration, cosines) & (logits != -np.inf)
+    return np.where(unread, first + calibration.unread_logit, logits)
+
+
 def relation_log_probabilities(calibration: Calibration, cosines: Floats, logits: Floats) -> Floats:
     """Log P(i | some), shape (k,) or (batch, k); a logit of -inf marks an absent candidate."""
-    read = within_reach(calibration, cosines) & (logits > -np.inf)
-    known = np.where(read, logits, 0.0)
-    fused = np.where(read, calibration.classifier_weight * known + calibration.recall_weight * cosines, -np.inf)
+    logits = completed(calibration, cosines, logits)
+    present = logits > -np.inf
+    known = np.where(present, logits, 0.0)
+    fused = np.where(present, calibration.classifier_weight * known + calibration.recall_weight * cosines, -np.inf)
     return np.asarray(fused - _logsumexp(fused), dtype=np.float64)
 
 
 def some_probability(calibration: Calibration, cosines: Floats, logits: Floats) -> Floats:
     """P(some), shape () or (batch,)."""
-    read = np.where(within_reach(calibration, cosines), logits, -np.inf)
     odds = (
-        calibration.some_logit * _logsumexp(read)[..., 0]
+        calibration.some_logit * _logsumexp(completed(calibration, cosines, logits))[..., 0]
         + calibration.some_cosine * cosines.max(axis=-1)
         + calibration.some_bias
     )

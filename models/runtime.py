@@ -19,8 +19,9 @@ from models.text import DescriptionInput, InputBuilder, Instance, InstanceInput,
 SENTENCE_BYTES, DESCRIPTION_BYTES = 16 * 2**20, 64 * 2**20
 """Memory for the states of the sentences and of the descriptions that were read last."""
 
-ROWS_AT_ONCE = 32
-"""Rows that one call of a graph gets; beyond it, padding costs more than batching gains on a CPU."""
+ROWS_AT_ONCE = 4
+"""Rows that one call of a graph gets: with more, what is computed no longer fits a CPU's caches, which costs more than
+batching gains, and takes memory that ONNX Runtime keeps."""
 
 
 class Runtime:
@@ -37,8 +38,8 @@ class Runtime:
         self.inputs = InputBuilder.from_file(
             bundle.path / TOKENIZER, bundle.manifest.lengths(), bundle.manifest.special_tokens
         )
-        self._recall = _session(bundle.path / RECALL, threads or available_processors())
-        self._classifier = _session(bundle.path / CLASSIFIER, threads or available_processors())
+        self._recall = Graph(bundle.path / RECALL, threads or available_processors())
+        self._classifier = Graph(bundle.path / CLASSIFIER, threads or available_processors())
         self._sentences, self._descriptions = StateCache(SENTENCE_BYTES), StateCache(DESCRIPTION_BYTES)
 
     def prepare(self, instances: Sequence[Instance]) -> list[InstanceInput]:
@@ -70,7 +71,7 @@ class Runtime:
             inputs,
             lambda x: len(x.ids),
             ROWS_AT_ONCE,
-            lambda rows: self._run(self._recall, ["description"], self.inputs.description_arrays(rows))[0],
+            lambda rows: self._recall.run(["description"], self.inputs.description_arrays(rows))[0],
         )
 
     def classify(self, lists: Sequence[CandidateList]) -> Vectors:
@@ -85,14 +86,14 @@ class Runtime:
         return lay_out(lists, states)
 
     def _encode_instances(self, rows: list[InstanceInput]) -> Vectors:
-        vectors, states = self._run(self._recall, ["instance", "states"], self.inputs.instance_arrays(rows))
+        vectors, states = self._recall.run(["instance", "states"], self.inputs.instance_arrays(rows))
         for row, state in zip(rows, states, strict=True):
             # A copy: a view would keep the whole batch's padding alive.
             self._sentences.put(tuple(row.ids), state[: len(row.ids)].copy())
         return vectors
 
     def _classify(self, lists: list[CandidateList], k: int) -> Vectors:
-        (logits,) = self._run(self._classifier, ["logits"], self.layout(lists).arrays())
+        (logits,) = self._classifier.run(["logits"], self.layout(lists).arrays())
         return without_absent(logits, lists, k)
 
     def _read(self, wanted: list[Ids]) -> list[States]:
@@ -100,15 +101,9 @@ class Runtime:
         order = sorted(wanted, key=len)
         for start in range(0, len(order), ROWS_AT_ONCE):
             rows = order[start : start + ROWS_AT_ONCE]
-            (states,) = self._run(self._recall, ["states"], self.inputs.plain_arrays(rows))
+            (states,) = self._recall.run(["states"], self.inputs.plain_arrays(rows))
             found.update((row, state[: len(row)].copy()) for row, state in zip(rows, states, strict=True))
         return [found[text] for text in wanted]
-
-    @staticmethod
-    def _run(session: ort.InferenceSession, outputs: list[str], arrays: Mapping[str, Any]) -> list[Vectors]:
-        wanted = {node.name for node in session.get_inputs()}
-        feed = {name: array for name, array in arrays.items() if name in wanted}
-        return [np.asarray(found, dtype=np.float32) for found in session.run(outputs, feed)]
 
 
 def available_processors() -> int:
@@ -131,12 +126,21 @@ def _cgroup_quota(root: Path) -> float | None:
         return None
 
 
-def _session(path: Path, threads: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Two graphs take turns; threads that spin for work would take the processors from each other.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    offered = ort.get_available_providers()
-    providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in offered]
-    return ort.InferenceSession(str(path), options, providers=providers)
+class Graph:
+    """A graph and the names of its inputs."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Two graphs take turns; threads that spin for work would take the processors from each other.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        offered = ort.get_available_providers()
+        providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in offered]
+        self._session = ort.InferenceSession(str(path), options, providers=providers)
+        self._inputs = {node.name for node in self._session.get_inputs()}
+
+    def run(self, outputs: list[str], arrays: Mapping[str, Any]) -> list[Vectors]:
+        """These outputs; of the arrays, the graph gets the ones that it takes."""
+        feed = {name: array for name, array in arrays.items() if name in self._inputs}
+        return [np.asarray(found, dtype=np.float32) for found in self._session.run(outputs, feed)]

@@ -107,7 +107,8 @@ class Extractor:
         logits: dict[int, Vectors] = {}
         if lists:
             with self._metrics.stage("classify"):
-                logits = dict(zip(lists, self._model.classify([*lists.values()]), strict=True))
+                padded = self._model.classify([*lists.values()])
+            logits = {row: x[: len(lists[row].candidates)] for row, x in zip(lists, padded, strict=True)}
         answers: list[Answer | Exception] = []
         for row, query in enumerate(queries):
             fault = prepared[row]
@@ -145,8 +146,8 @@ class Extractor:
         candidates: list[Scored] = []
         if logits is not None:
             cosines = np.array([hit.cosine for hit in hits], dtype=np.float64)
-            known = np.full(len(hits), -np.inf)
-            known[: len(logits)] = logits[: len(hits)]
+            known = np.full(len(hits), np.nan)
+            known[: len(logits)] = logits
             values = scores(self._calibration, cosines, known).round(DECIMALS)
             order = sorted(range(len(hits)), key=lambda i: (-values[i], -cosines[i], hits[i].entry.id))
             candidates = [Scored(hits[i].entry.id, hits[i].entry.name, float(values[i])) for i in order]

@@ -144,8 +144,10 @@ class State:
         return (self.extractions, self._encoder, self._writer)
 
 
-def current(request: Request) -> State:
+async def current(request: Request) -> State:
     """The state of the application that answers a request.
+
+    A coroutine, although it waits for nothing: the framework would call a function in a thread.
 
     Raises:
         NotReadyError: it is not serving.

@@ -5,128 +5,212 @@ All times are of one sentence, in milliseconds.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from benchmarks.serving.report import Row
-from benchmarks.serving.work import relations
+from benchmarks.serving.stopwatch import Stopwatch
+from benchmarks.serving.table import Row
+from benchmarks.serving.watched import Watched
+from benchmarks.serving.work import SEED, relations, vectors
+from models.bench.data import CATALOGUE
+from models.bundle import load_bundle
 from models.candidates import CandidateList
-from models.relation import Relation
+from models.chunks import Vectors
+from models.relation import Relation, read_relations
 from models.runtime import Runtime
 from models.text import DescriptionInput, Instance
-from service.extraction import Extractor, Query
+from models.wordings import relation_vectors
+from service.extraction import Extractor, Model, Query
 from service.index import RelationIndex
 from service.metrics import Metrics
 from service.registration import entries
 
-SEED = 0
 PAIRS = 2_000
-"""Sentence–relation pairs that are read, about, where every relation is: 10,000 of them take minutes."""
+"""Sentence–relation pairs that one repeat reads, about, where every relation is: 10,000 of them take minutes."""
 
+SHIPS = "as it ships"
+"""Stands for the k of what the service does."""
 
-class Stopwatch:
-    """Wall and processor seconds from when it was made; the latter of all threads of this process."""
-
-    def __init__(self) -> None:
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
-
-    def wall_ms(self) -> float:
-        """Milliseconds that have passed."""
-        return 1000 * (time.perf_counter() - self._wall)
-
-    def cpu_ms(self) -> float:
-        """Milliseconds of processor time that were used."""
-        return 1000 * (time.process_time() - self._cpu)
+TIMES = 20
+"""Extractions of each sentence beside it, which are over so soon that one alone would say little."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A bundle, the relations that it knows, and the sentences that are asked about."""
+    """A bundle, the relations that it knows with their vectors, and the sentences that are asked about."""
 
     runtime: Runtime
     known: Sequence[Relation]
+    vectors: Vectors
     asked: Sequence[Instance]
 
-    def growth(self, counts: Sequence[int]) -> list[Row]:
-        """Wall time of an extraction with each number of relations, which take turns at each sentence."""
-        extractors = [self._extractor(n) for n in counts]
-        taken = np.empty((len(self.asked), len(counts)))
-        for row, instance in enumerate(self.asked):
-            for column, extractor in enumerate(extractors):
-                watch = Stopwatch()
-                extractor.extract([Query(instance)])
-                taken[row, column] = watch.wall_ms()
-        quartiles = np.quantile(taken, (0.25, 0.5, 0.75), axis=0)
-        return [
-            {"relations": n, "median": half, "lower": low, "upper": high, "ratio": half / quartiles[1, 0]}
-            for n, (low, half, high) in zip(counts, quartiles.T.tolist(), strict=True)
-        ]
+    @classmethod
+    def of(cls, path: Path, asked: Sequence[Instance]) -> Bench:
+        """The bundle of a directory; one that has no relations gets the default catalogue.
 
-    def against_every(self, counts: Sequence[int]) -> list[Row]:
-        """Processor time of an extraction, and of reading the sentence with every relation, as PromptMatch does.
-
-        Recall's encoder does that reading, over the two texts as one, so that size and precision are the same.
+        Raises:
+            models.bundle.BundleError: it is none.
         """
-        rows = []
-        for n in counts:
-            described = self.runtime.describe(relations(self.known, n))
-            few = self.runtime.prepare(self.asked[: max(1, PAIRS // n)])
-            watch = Stopwatch()
-            for read in few:
-                joined = [DescriptionInput(read.ids + x.ids[1:], truncated=False) for x in described]
-                self.runtime.encode_descriptions(joined)
-            every = watch.cpu_ms() / len(few)
-            ours = self._batches_cpu(self._extractor(n), 1)
-            rows.append({"relations": n, "extraction": ours, "every": every, "ratio": every / ours})
-        return rows
+        runtime = Runtime(load_bundle(path))
+        known = runtime.bundle.relations()
+        if known:
+            return cls(runtime, known, runtime.bundle.vectors(), asked)
+        known = list(read_relations(CATALOGUE).values())
+        return cls(runtime, known, relation_vectors(runtime, known), asked)
 
-    def batches(self, sizes: Sequence[int], repeats: int) -> list[Row]:
-        """Processor and wall time of an extraction by the size of the batch; the sizes take turns."""
-        extractor = self._extractor(len(self.known))
-        found: dict[int, list[tuple[float, float]]] = {size: [] for size in sizes}
-        for _ in range(repeats):
-            for size in sizes:
-                watch = Stopwatch()
-                cpu = self._batches_cpu(extractor, size)
-                found[size].append((cpu, watch.wall_ms() / len(self.asked)))
-        return [
-            {"batch": size, "cpu": np.median([x for x, _ in taken]), "wall": np.median([x for _, x in taken])}
-            for size, taken in found.items()
-        ]
-
-    def stages(self, ks: Sequence[int]) -> list[Row]:
-        """Processor time of recall alone (k = 0), and with the classifier reading k candidates besides.
-
-        The candidates are the same for all sentences, so that their states are kept after the first.
-        """
-        described = self.runtime.describe(self.known[: max(ks)])
-        taken = np.zeros(1 + len(ks))
-        for instance in self.asked:
-            watch = Stopwatch()
-            read = self.runtime.prepare([instance])
-            self.runtime.encode_instances(read)
-            recall = watch.cpu_ms()
-            taken[0] += recall
-            for column, k in enumerate(ks, start=1):
-                watch = Stopwatch()
-                self.runtime.classify([CandidateList(read[0], tuple(described[:k]))])
-                taken[column] += recall + watch.cpu_ms()
-        taken /= len(self.asked)
-        return [{"k": k, "cpu": cpu, "ratio": cpu / taken[0]} for k, cpu in zip((0, *ks), taken.tolist(), strict=True)]
-
-    def _extractor(self, count: int) -> Extractor:
-        # What the vectors are changes no time, so they are drawn.
+    def extractor(self, count: int | None = None, model: Model | None = None) -> Extractor:
+        """An extractor that knows as many relations, by default the bundle's; `model` runs in place of its graphs."""
+        count = len(self.known) if count is None else count
         index = RelationIndex(self.runtime.bundle.manifest.dimension)
-        vectors = np.random.default_rng(SEED).standard_normal((count, index.dimension), dtype=np.float32)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        index.put(entries(self.runtime, relations(self.known, count), 1), vectors, 1)
-        return Extractor(self.runtime, index, Metrics())
+        index.put(entries(self.runtime, relations(self.known, count), 1), vectors(self.vectors, count), 1)
+        return Extractor(model or self.runtime, index, Metrics())
 
-    def _batches_cpu(self, extractor: Extractor, size: int) -> float:
+    def taken(self, extractor: Extractor, size: int) -> tuple[float, float]:
+        """Processor and wall time of a sentence, all being asked about in batches of a size."""
         watch = Stopwatch()
         for start in range(0, len(self.asked), size):
             extractor.extract([Query(x) for x in self.asked[start : start + size]])
-        return watch.cpu_ms() / len(self.asked)
+        return watch.cpu_ms() / len(self.asked), watch.wall_ms() / len(self.asked)
+
+    def growth(self, counts: Sequence[int], repeats: int) -> list[Row]:
+        """Wall time of an extraction, the median over the sentences, with each number of relations in turn.
+
+        `first_ms` is of the first time round, when most candidates' descriptions have yet to be read for the
+        classifier; the others find those of them that the runtime keeps.
+        """
+        # Each with graphs of its own, whose memory of descriptions is of its own relations.
+        extractors = [self.extractor(n, Runtime(self.runtime.bundle)) for n in counts]
+        taken = np.empty((1 + repeats, len(counts), len(self.asked)))
+        for again in range(1 + repeats):
+            for column, instance in enumerate(self.asked):
+                for row, extractor in enumerate(extractors):
+                    watch = Stopwatch()
+                    extractor.extract([Query(instance)])
+                    taken[again, row, column] = watch.wall_ms()
+        first, later = np.median(taken[0], axis=-1), np.median(taken[1:], axis=-1)
+        return [
+            {
+                "relations": n,
+                "ms": later[:, row].tolist(),
+                "ratio": (later[:, row] / later[:, 0]).tolist(),
+                "first_ms": float(first[row]),
+                "first_ratio": (first[row] / later[:, 0]).tolist(),
+            }
+            for row, n in enumerate(counts)
+        ]
+
+    def against_every(self, counts: Sequence[int], repeats: int) -> list[Row]:
+        """Processor time of an extraction, and of reading the sentence with every relation, as PromptMatch does.
+
+        Recall's encoder does that reading, over the two texts as one, so that size and precision are the same; it
+        gets batches and no phrase to open with, while the extractions come one at a time, with all their stages.
+        """
+        draw = np.random.default_rng(SEED)
+        rows = []
+        for n in counts:
+            described = self.runtime.describe(relations(self.known, n))
+            extractor = self.extractor(n)
+            row: Row = {"relations": n, "extraction_ms": [], "every_ms": [], "ratio": []}
+            for _ in range(repeats):
+                few = draw.choice(len(self.asked), min(len(self.asked), max(1, PAIRS // n)), replace=False)
+                asked = [self.asked[i] for i in few]
+                watch = Stopwatch()
+                for read in self.runtime.prepare(asked):
+                    joined = [DescriptionInput(read.ids + x.ids[1:], truncated=False) for x in described]
+                    self.runtime.encode_descriptions(joined)
+                every = watch.cpu_ms() / len(asked)
+                watch = Stopwatch()
+                for instance in asked * TIMES:
+                    extractor.extract([Query(instance)])
+                ours = watch.cpu_ms() / len(asked) / TIMES
+                row["extraction_ms"].append(ours)
+                row["every_ms"].append(every)
+                row["ratio"].append(every / ours)
+            rows.append(row)
+        return rows
+
+    def batches(self, sizes: Sequence[int], repeats: int) -> list[Row]:
+        """Processor and wall time of an extraction by the size of the batch; the sizes take turns.
+
+        `speed` is how many sentences are read in the time of one at the first size.
+        """
+        extractor = self.extractor()
+        taken = np.array([[self.taken(extractor, size) for size in sizes] for _ in range(repeats)])
+        return [
+            {
+                "batch": size,
+                "cpu_ms": taken[:, column, 0].tolist(),
+                "wall_ms": taken[:, column, 1].tolist(),
+                "speed": (taken[:, 0, 1] / taken[:, column, 1]).tolist(),
+            }
+            for column, size in enumerate(sizes)
+        ]
+
+    def stages(self, ks: Sequence[int], repeats: int) -> list[Row]:
+        """Processor time of recall alone (k = 0), with the classifier reading k candidates, and as it ships.
+
+        What ships reads as many candidates as can still be the answer, at most the bundle's k; the search and what
+        is decided are left out of all rows alike.
+        """
+        # The same for all sentences, so that their states are kept after the first.
+        described = self.runtime.describe(self.known[: max(ks)])
+        watched = Watched(self.runtime)
+        extractor = self.extractor(model=watched)
+        taken, counts = np.zeros((repeats, 2 + len(ks))), np.zeros(repeats)
+        for again in range(repeats):
+            watched.reset()
+            for instance in self.asked:
+                watch = Stopwatch()
+                read = self.runtime.prepare([instance])
+                self.runtime.encode_instances(read)
+                taken[again, 0] += watch.cpu_ms()
+                for column, k in enumerate(ks, start=1):
+                    watch = Stopwatch()
+                    self.runtime.classify([CandidateList(read[0], tuple(described[:k]))])
+                    taken[again, column] += watch.cpu_ms()
+                extractor.extract([Query(instance)])
+            taken[again, 1:-1] += taken[again, 0]
+            taken[again, -1] = watched.recall_ms + watched.classify_ms
+            counts[again] = watched.candidates / len(self.asked)
+        taken /= len(self.asked)
+        return [
+            {
+                "k": k,
+                "candidates_read": counts.tolist() if k == SHIPS else k,
+                "cpu_ms": taken[:, column].tolist(),
+                "ratio": (taken[:, column] / taken[:, 0]).tolist(),
+            }
+            for column, k in enumerate((0, *ks, SHIPS))
+        ]
+
+    def company(self, sizes: Sequence[int]) -> list[Row]:
+        """The largest change of any candidate's score by being in a batch, drawn at random, instead of alone."""
+        extractor = self.extractor()
+        k = self.runtime.bundle.manifest.candidates
+        queries = [Query(x, top_k=k) for x in self.asked]
+        alone = [_scores(extractor, [query])[0] for query in queries]
+        draw = np.random.default_rng(SEED)
+        rows = []
+        for size in sizes:
+            order = draw.permutation(len(queries)).tolist()
+            together = [
+                found
+                for start in range(0, len(order), size)
+                for found in _scores(extractor, [queries[i] for i in order[start : start + size]])
+            ]
+            changes = [_largest_change(alone[i], found) for i, found in zip(order, together, strict=True)]
+            rows.append({"batch": size, "sentences": len(order), "largest_change": max(changes)})
+        return rows
+
+
+def _scores(extractor: Extractor, queries: Sequence[Query]) -> list[dict[str, float]]:
+    answers = extractor.extract(queries)
+    return [{} if isinstance(x, Exception) else {y.id: y.score for y in x.candidates} for x in answers]
+
+
+def _largest_change(first: dict[str, float], second: dict[str, float]) -> float:
+    """Over the candidates of either; one that only one of the two has counts with its whole score."""
+    return max((abs(first.get(x, 0.0) - second.get(x, 0.0)) for x in first | second), default=0.0)

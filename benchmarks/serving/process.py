@@ -1,4 +1,4 @@
-"""The service as a process of its own: started, asked whether it is ready, watched, and ended."""
+"""A service as a process of its own: started, asked whether it is ready, watched, and ended."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,34 +22,47 @@ class NotReadyError(Exception):
     """The process ended, or did not answer in time; the message has the end of its log."""
 
 
-class Service:
-    """`emma serve` on a free port, ready from the moment that it is made; a context manager that kills it.
+class Server:
+    """A process that serves on a free port, ready from the moment that it is made; a context manager that kills it.
 
     Attributes:
         url: where it answers.
         start_seconds: from the start of the process to the first answer that it is ready.
     """
 
-    def __init__(self, data_dir: Path, **settings: str | int | float | Path) -> None:
+    def __init__(
+        self,
+        command: Callable[[int], Sequence[str | Path]],
+        log: Path,
+        *,
+        ready: str,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> None:
         """Start it.
 
         Args:
-            data_dir: of its registry; its log goes there too.
-            settings: others, by their names without `EMMA_`.
+            command: what serves on a port.
+            log: where its output goes.
+            ready: path that answers with success as soon as it is ready.
+            environment: besides this process's.
+            folder: that it runs in.
 
         Raises:
             NotReadyError: it does not become ready.
         """
-        data_dir.mkdir(parents=True, exist_ok=True)
+        log.parent.mkdir(parents=True, exist_ok=True)
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
-        given = {f"EMMA_{name.upper()}": str(value) for name, value in settings.items()}
-        environment = {**os.environ, **given, "EMMA_PORT": str(port), "EMMA_DATA_DIR": str(data_dir)}
-        self._log = data_dir / "service.log"
+        self._log, self._ready = log, ready
         start = time.perf_counter()
-        with self._log.open("ab") as log:
+        with log.open("ab") as file:
             self._process = psutil.Popen(
-                [str(Path(sys.executable).with_name("emma")), "serve"], env=environment, stdout=log, stderr=log
+                [str(x) for x in command(port)],
+                env={**os.environ, **(environment or {})},
+                cwd=folder,
+                stdout=file,
+                stderr=file,
             )
         try:
             self._wait()
@@ -84,7 +98,7 @@ class Service:
         with httpx.Client(base_url=self.url) as client:
             while time.perf_counter() < deadline:
                 try:
-                    if client.get("/readyz").is_success:
+                    if client.get(self._ready).is_success:
                         return
                 except httpx.TransportError:
                     pass
@@ -98,6 +112,29 @@ class Service:
 
     def _tail(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")[-2_000:]
+
+
+class Service(Server):
+    """`emma serve`."""
+
+    def __init__(self, data_dir: Path, **settings: str | int | float | Path) -> None:
+        """Start it.
+
+        Args:
+            data_dir: of its registry; its log goes there too.
+            settings: others, by their names without `EMMA_`.
+
+        Raises:
+            NotReadyError: it does not become ready.
+        """
+        given = {f"EMMA_{name.upper()}": str(value) for name, value in settings.items()}
+        emma = Path(sys.executable).with_name("emma")
+        super().__init__(
+            lambda port: [emma, "serve", "--port", str(port)],
+            data_dir / "service.log",
+            ready="/readyz",
+            environment={**given, "EMMA_DATA_DIR": str(data_dir)},
+        )
 
 
 def _free_port() -> int:

@@ -1,49 +1,142 @@
-"""Rows as a Markdown table, and what they were measured on."""
+"""The page of the serving figures and its plots, made from the results alone."""
 
 from __future__ import annotations
 
-import os
-import platform
-from collections.abc import Sequence
-from importlib.metadata import version
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-Row = dict[str, Any]
+from benchmarks.serving import plots
+from benchmarks.serving.goals import GOALS
+from benchmarks.serving.result import Result, read_results
+from benchmarks.serving.table import Row, said, table
+
+Results = Mapping[str, Result]
 
 
-def table(title: str, rows: Sequence[Row]) -> str:
-    """A heading and the rows, whose keys are the columns.
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A result's place on the page: its heading, and how to read its table."""
 
-    >>> print(table("Growth", [{"relations": 15, "median": 12.345}]))
-    ### Growth
-    <BLANKLINE>
-    | relations | median |
-    |---:|---:|
-    | 15 | 12.3 |
-    <BLANKLINE>
+    result: str
+    title: str
+    text: str
+
+
+SECTIONS = (
+    Section(
+        "overhead",
+        "The service's own part",
+        "CPU milliseconds of an answer to 32 clients, beside those in process (`bare_ms`) at the best of three sizes "
+        "of a batch, by turns. infinity serves the same encoder's states, without classifier, from the same graph; "
+        "what can be compared is `added_ms`.",
+    ),
+    Section(
+        "every",
+        "Against reading every relation",
+        "CPU milliseconds of a sentence. `every_ms`: each relation's description is read with the sentence by recall's "
+        "encoder, of the same size and precision, in batches, as PromptMatch does, but without its opening phrase.",
+    ),
+    Section(
+        "growth",
+        "By the number of relations",
+        "Median milliseconds over the sentences. The first time, most candidates' descriptions have not been read for "
+        "the classifier yet; of those read last the runtime keeps 64 MiB.",
+    ),
+    Section(
+        "stages",
+        "The classifier's bill",
+        "CPU milliseconds of a sentence alone: tokenizing and recall (k = 0), and the classifier besides.",
+    ),
+    Section("batches", "Batches", "Milliseconds of a sentence; a batch of 1 is a plain loop over the sentences."),
+    Section("speed", "8 bits against fp32: time", "Wall milliseconds of an extraction, the two by turns."),
+    Section("company", "8 bits: the same answer in any company", "Scores of all candidates, alone and in a batch."),
+    Section(
+        "accuracy",
+        "8 bits against fp32: F1",
+        "By the paper's metric, on the split's test part. `standard_error` is that of the difference, by drawing the "
+        "sentences anew.",
+    ),
+    Section(
+        "systems",
+        "Other runtimes",
+        "Milliseconds of recall and classifier, all k candidates read, on the same batches; EMMA's rows have the "
+        "laying out of the candidates besides.",
+    ),
+    Section(
+        "latency",
+        "Latency at a constant rate",
+        "Milliseconds from when a request was due. ![Latency by offered load](plots/latency-against-load.svg)",
+    ),
+    Section("overload", "Overload", "Twice what it was found to bear, at a constant rate."),
+    Section("soak", "Memory", "After each round of batches of 1 to 63 sentences, short and long ones apart."),
+    Section(
+        "start",
+        "Start",
+        "With registered relations. A start that encoded their descriptions again would take the processor time that "
+        "registering took.",
+    ),
+    Section(
+        "search",
+        "Search",
+        "Milliseconds of a query on one thread, medians of five groups of queries; vectors drawn around those of the "
+        "catalogue, queries of real sentences; recall@10 against the exact search. The service searches `flat`.",
+    ),
+)
+
+
+def write(folder: Path, output: Path) -> int:
+    """Write the Markdown file and, into `plots` beside it, the plots; the number of plots.
+
+    Raises:
+        benchmarks.serving.result.ResultError: a file of the folder is no result.
     """
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [f"### {title}", "", f"| {' | '.join(columns)} |", f"|{'---:|' * len(columns)}"]
-    lines += [f"| {' | '.join(_said(row.get(name, '')) for name in columns)} |" for row in rows]
-    return "\n".join([*lines, ""])
+    results = read_results(folder)
+    lines = [
+        "<!-- Made by `python -m benchmarks.serving report`: change the results or report.py, not this file. -->",
+        "# What serving costs and how it bears load\n",
+        "Of repeated measurements the median stands here, and the least and the largest in brackets. Absolute paths "
+        "in commands are told by their last part; `serving.sh` runs them all.\n",
+        *_goals(results),
+    ]
+    for section in SECTIONS:
+        if section.result in results:
+            lines += _section(section, results[section.result])
+    lines += _machines(results)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return _plots(results, output.parent / "plots")
 
 
-def machine() -> str:
-    """The processor, how many this process may use, and the versions that matter."""
-    cpu = next((x.split(":")[1].strip() for x in _lines("/proc/cpuinfo") if x.startswith("model name")), "unknown")
-    packages = ", ".join(f"{name} {version(name)}" for name in ("onnxruntime", "faiss-cpu", "uvicorn", "fastapi"))
-    return f"{cpu}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}, {packages}"
+def _goals(results: Results) -> list[str]:
+    lines = ["| measured | figure | goal | met |", "|---|---:|---:|---|"]
+    for goal in GOALS:
+        figure = goal.figure(results)
+        told, met = ("–", "not measured") if figure is None else (said(figure), "yes" if goal.met(figure) else "no")
+        lines.append(f"| {goal.said} | {told} | {goal.bound()} | {met} |")
+    return [*lines, ""]
 
 
-def _said(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {count}" for key, count in value.items())
-    return str(value)
+def _section(section: Section, result: Result) -> list[str]:
+    return [f"## {section.title}\n", f"{section.text}\n", table(result.rows), f"\n```\n{result.command}\n```\n"]
 
 
-def _lines(path: str) -> list[str]:
-    file = Path(path)
-    return file.read_text().splitlines() if file.is_file() else []
+def _machines(results: Results) -> list[str]:
+    by_machine: dict[str, list[str]] = {}
+    for result in results.values():
+        by_machine.setdefault(result.machine, []).append(result.name)
+    if len(by_machine) == 1:
+        return [f"Machine: {next(iter(by_machine))}."]
+    return [f"Machine of {', '.join(names)}: {name}." for name, names in by_machine.items()]
+
+
+def _plots(results: Results, folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn: tuple[tuple[str, Callable[[Sequence[Row], Path], None], str], ...] = (
+        ("latency", plots.latency_against_load, "latency-against-load"),
+        ("every", plots.cost_against_relations, "cost-against-relations"),
+    )
+    there = [x for x in drawn if x[0] in results]
+    for name, draw, file in there:
+        draw(results[name].rows, folder / f"{file}.svg")
+    return len(there)

@@ -98,7 +98,16 @@ def read_split_data(
     files = [*FILES[dataset], *(EXTRA[dataset] if extra else ())]
     relations = _merged(published, ours) if catalogue or extra else published
     training = training_data(
-        [_training_file(data / file, recipe, further=file not in FILES[dataset]) for file in files],
+        [
+            read_examples(
+                data / file,
+                per_relation=recipe.per_relation,
+                seed=recipe.seed,
+                without=TURNED_ROUND.get(file, frozenset()) if file not in FILES[dataset] else frozenset(),
+                flagged=FIRST_EDGE,
+            )[0]
+            for file in files
+        ],
         relations,
         split=_with_inverses(wider, ours) if extra else wider,
         valid_fraction=recipe.valid_fraction,
@@ -186,17 +195,6 @@ def _with_inverses(split: Split, relations: dict[str, Relation]) -> Split:
     turned = {x.inverse for x in relations.values() if x.id in unseen and x.inverse is not None}
     turned |= {x.id for x in relations.values() if x.inverse in unseen}
     return replace(split, test=split.test | (turned - unseen - split.train))
-
-
-def _training_file(file: Path, recipe: Recipe, *, further: bool) -> list[Example]:
-    found, _ = read_examples(
-        file,
-        per_relation=recipe.per_relation,
-        seed=recipe.seed,
-        without=TURNED_ROUND.get(file.name, frozenset()) if further else frozenset(),
-        flagged=FIRST_EDGE,
-    )
-    return [replace(x, further=further) for x in found]
 
 
 def _drawn(examples: Iterable[Example], most: int, seed: int) -> list[Example]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, log_softmax
+from torch.nn.functional import cross_entropy
 
 
 def info_nce(instances: Tensor, descriptions: Tensor, gold: Tensor, also: Tensor, temperature: float) -> Tensor:
@@ -24,20 +24,14 @@ def info_nce(instances: Tensor, descriptions: Tensor, gold: Tensor, also: Tensor
     return cross_entropy(similarities.masked_fill(also, -torch.inf), gold)
 
 
-def candidate_loss(logits: Tensor, gold: Tensor, which: Tensor) -> Tensor:
+def candidate_loss(logits: Tensor, gold: Tensor) -> Tensor:
     """L_c = −log(exp(ŷ_+) / Σ_i exp(ŷ_i)), the mean over the batch (Eq. 15), with "none of these" among the i.
-
-    Where only whether there is a relation counts, exp(ŷ_+) is the sum over all candidates, or "none of these".
 
     Args:
         logits: (batch, k); "none of these" is appended as one more class whose logit is 0.
         gold: position of the relation among the candidates, k where none of them holds (batch,).
-        which: false where only whether there is one counts (batch,).
     """
-    chances = log_softmax(torch.cat((logits, logits.new_zeros(len(logits), 1)), dim=1), dim=1)
-    some = chances[:, :-1].logsumexp(dim=1)
-    right = chances.gather(1, gold[:, None]).squeeze(1)
-    return -torch.where(which | (gold == logits.shape[1]), right, some).mean()
+    return cross_entropy(torch.cat((logits, logits.new_zeros(len(logits), 1)), dim=1), gold)
 
 
 def closed_candidate_loss(logits: Tensor, gold: Tensor) -> Tensor:

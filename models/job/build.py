@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Literal
 import faiss
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
 from models.bundle import (
     CATALOGUE,
@@ -34,9 +36,12 @@ from models.bundle import (
 from models.candidates import CandidateList
 from models.chunks import Vectors
 from models.emma.encoder import save_vocabulary
+from models.job.calibrate import calibrate as fit
 from models.job.checkpoint import Checkpoint
+from models.job.dataset import TrainingData
 from models.job.export import export_classifier, export_recall
 from models.job.quantise import quantise
+from models.job.recipe import Recipe
 from models.job.verify import check_fp32, check_quantised, compare
 from models.relation import Relation, write_relations
 from models.runtime import Runtime
@@ -124,6 +129,31 @@ def index(path: Path, relations: Sequence[Relation]) -> Bundle:
     (path / MANIFEST).unlink()
     _write_catalogue(path, relations, vectors)
     return _rewritten(path, runtime.bundle.manifest)
+
+
+def recipe_of(bundle: Bundle) -> Recipe:
+    """The recipe that a bundle was trained by.
+
+    Raises:
+        BundleError: it does not tell, or tells what this version does not know.
+    """
+    try:
+        return Recipe.model_validate(bundle.manifest.training["recipe"])
+    except (KeyError, ValidationError) as error:
+        raise BundleError(f"{bundle.path} does not tell the recipe that it was trained by: build it anew") from error
+
+
+def calibrate(path: Path, data: TrainingData) -> Bundle:
+    """Fit how a bundle's scores are put together on the graphs that it has, as `models.job.calibrate` does.
+
+    Raises:
+        BundleError: `path` is no bundle, or does not tell the recipe that it was trained by.
+    """
+    runtime = Runtime(load_bundle(path))
+    recipe = recipe_of(runtime.bundle)
+    start = replace(runtime.bundle.calibration, classifier_weight=1.0, recall_weight=1 / recipe.temperature)
+    fitted = fit(runtime, start, recipe, data)
+    return _rewritten(path, runtime.bundle.manifest.model_copy(update={"calibration": fitted.to_json()}))
 
 
 def record(path: Path, scores: dict[str, Any]) -> Bundle:

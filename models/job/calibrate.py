@@ -10,10 +10,10 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
-from models.decision import Calibration, scores, within_reach
-from models.job.checkpoint import Checkpoint
+from models.decision import Calibration, completed, scores, within_reach
 from models.job.dataset import Example, TrainingData
-from models.job.scoring import Floats, Integers, Scored, score
+from models.job.recipe import Recipe
+from models.job.scoring import Floats, Integers, Model, Scored, score
 
 FEWEST = 50
 """Validation examples of a kind, below which the numbers that would be fitted on them keep their defaults."""
@@ -21,24 +21,29 @@ FEWEST = 50
 CANDIDATES = 20
 """Relations among which validation examples are answered, at least: among fewer, the answer is right too easily."""
 
+SLACK = 4 / 3
+"""Of the reach over what validation needs: relations and sentences to come are further apart."""
+
 FACTORS = (0.01, 10.0)
 """Bounds of the two weights' factor, which has none where the scores are never wrong."""
 
-SAME_CHOICES = 0.998
-"""Part of the validation examples whose choice must not change because far candidates are not read."""
 
-
-def calibrate(checkpoint: Checkpoint, data: TrainingData) -> Calibration:
-    """Calibration of a checkpoint on its validation set.
+def calibrate(model: Model, start: Calibration, recipe: Recipe, data: TrainingData) -> Calibration:
+    """Calibration of a model on a validation set.
 
     How sure to be of a relation is fitted on related pairs, whether there is one on both kinds, and the threshold
     is the one with the best F1 over both. Where validation has fewer than 20 relations, as with a published split,
-    some that were trained on are candidates besides. A recall-only checkpoint, or one whose head reads all
-    candidates at once, keeps its defaults.
+    some that were trained on are candidates besides.
+
+    Args:
+        model: a checkpoint or a runtime.
+        start: gives the weights' proportion, and what stays where there is too little to fit it on: all of it for
+            recall alone and for a head that reads all candidates at once.
+        recipe: that the model was trained by.
+        data: whose validation set is fitted on.
     """
-    recipe = checkpoint.recipe
-    if checkpoint.classifier is None or recipe.reading == "published":
-        return checkpoint.calibration
+    if recipe.training == "recall" or recipe.reading == "published":
+        return start
     candidates = _candidates(data, recipe.seed)
     besides = set(candidates) - set(data.valid_relations)
     # What holds of a pair besides would count as a wrong answer.
@@ -46,14 +51,16 @@ def calibrate(checkpoint: Checkpoint, data: TrainingData) -> Calibration:
     unrelated = [x for x in data.valid if x.relation is None][: recipe.valid_instances]
     examples = related + unrelated
     if len(related) < FEWEST:
-        return checkpoint.calibration
-    found = score(checkpoint, examples, [data.relations[name] for name in candidates], recipe.choose_among)
+        return start
+    found = score(model, examples, [data.relations[name] for name in candidates], recipe.choose_among)
     gold = gold_positions(found, examples)
-    calibration = fit_temperature(checkpoint.calibration, found, gold)
+    calibration = fit_temperature(start, found, gold)
     calibration = fit_reach(calibration, found.first(len(related)))
     if len(unrelated) < FEWEST:
         return calibration
-    return fit_threshold(fit_some(calibration, found, gold), found, gold)
+    # Where relations are asked for, most pairs have none: at the least, they count as much as those that have one.
+    weights = np.repeat([1.0, len(related) / len(unrelated)], [len(related), len(unrelated)])
+    return fit_threshold(fit_some(calibration, found, gold, weights), found, gold, weights)
 
 
 def _candidates(data: TrainingData, seed: int) -> list[str]:
@@ -93,36 +100,48 @@ def fit_temperature(calibration: Calibration, found: Scored, gold: Integers) -> 
 
 
 def fit_reach(calibration: Calibration, found: Scored) -> Calibration:
-    """The least reach with which hardly any choice is another than if all candidates were read."""
-    cosines = found.top_cosines()
+    """The least reach with which no choice is another than if all candidates were read, and some slack.
+
+    The logit that candidates beyond it are taken to have gives them, on average, the share of P(i | some) that they
+    would have if they were read.
+    """
+    cosines, logits = found.top_cosines(), _logits(found)
     chosen = found.likelihoods(replace(calibration, reach=Calibration().reach)).argmax(axis=1)
     behind = cosines[:, 0] - cosines[np.arange(len(chosen)), chosen]
-    return replace(calibration, reach=float(np.quantile(behind, SAME_CHOICES, method="higher")))
+    calibration = replace(calibration, reach=SLACK * float(behind.max()), unread_logit=0.0)
+    unread = ~within_reach(calibration, cosines)
+    less = (logits - logits[:, :1])[unread]
+    weight = calibration.classifier_weight
+    if not less.size or not weight:
+        return calibration
+    average = (logsumexp(weight * less) - np.log(less.size)) / weight
+    # Above 0, an unread candidate could be chosen.
+    return replace(calibration, unread_logit=min(0.0, float(average)))
 
 
-def fit_some(calibration: Calibration, found: Scored, gold: Integers) -> Calibration:
-    """The three numbers of P(some), by logistic regression over related and unrelated pairs."""
+def fit_some(calibration: Calibration, found: Scored, gold: Integers, weights: Floats) -> Calibration:
+    """The three numbers of P(some), by logistic regression over related and unrelated pairs, each with a weight."""
     cosines = found.top_cosines()
-    read = np.where(within_reach(calibration, cosines), _logits(found), -np.inf)
-    features = np.stack([logsumexp(read, axis=1), cosines.max(axis=1)], axis=1)
+    logits = completed(calibration, cosines, _logits(found))
+    features = np.stack([logsumexp(logits, axis=1), cosines.max(axis=1)], axis=1)
     spread = features.std(axis=0) + 1e-9
-    fitted = LogisticRegression().fit(features / spread, gold < found.top.shape[1])
-    weights = fitted.coef_[0] / spread
+    fitted = LogisticRegression().fit(features / spread, gold < found.top.shape[1], weights)
+    slopes = fitted.coef_[0] / spread
     return replace(
         calibration,
-        some_logit=float(weights[0]),
-        some_cosine=float(weights[1]),
+        some_logit=float(slopes[0]),
+        some_cosine=float(slopes[1]),
         some_bias=float(fitted.intercept_[0]),
     )
 
 
-def fit_threshold(calibration: Calibration, found: Scored, gold: Integers) -> Calibration:
-    """The threshold with the best micro F1: right answers over answers given and over related pairs."""
+def fit_threshold(calibration: Calibration, found: Scored, gold: Integers, weights: Floats) -> Calibration:
+    """The threshold with the best micro F1: right answers over answers given and over related pairs, by weight."""
     values = scores(calibration, found.top_cosines(), _logits(found))
     best, right = values.max(axis=1), values.argmax(axis=1) == gold
-    related = (gold < values.shape[1]).sum()
+    related = weights[gold < values.shape[1]].sum()
     grid = np.round(np.arange(0.05, 0.96, 0.01), 2)
-    f1 = [2 * (right & (best >= t)).sum() / max(1, (best >= t).sum() + related) for t in grid]
+    f1 = [2 * weights[right & (best >= t)].sum() / max(1, weights[best >= t].sum() + related) for t in grid]
     return replace(calibration, threshold=float(grid[int(np.argmax(f1))]))
 
 

@@ -1,4 +1,4 @@
-"""The offline half of the command line: `emma train`, `evaluate`, `export`, `index`, `build`.
+"""The offline half of the command line: `emma train`, `evaluate`, `export`, `index`, `calibrate`, `build`.
 
 torch and transformers are imported inside the commands, so that `emma serve` runs without them.
 """
@@ -26,7 +26,7 @@ from models.relation import RelationFileError, read_relations
 from models.text import InputError
 
 if TYPE_CHECKING:
-    from models.job.dataset import Example
+    from models.job.dataset import Example, TrainingData
     from models.job.evaluate import Report
     from models.job.scoring import Model
 
@@ -55,6 +55,9 @@ Precision = Annotated[str, typer.Option("--graph-precision", help="int8 or fp32.
 Name = Annotated[str, typer.Option("--name", help="Name of the model; every answer carries it.")]
 Limit = Annotated[
     int, typer.Option("--limit", min=0, help="Most related and most unrelated pairs, drawn at random; 0 takes all.")
+]
+Test = Annotated[
+    list[Path] | None, typer.Option("--test", help="Instance file never trained on, scored at the end; repeatable.")
 ]
 Without = Annotated[
     list[str] | None,
@@ -129,6 +132,36 @@ def index(
         console.print(f"[green]{len(catalogue)} relations in {bundle}[/]")
 
 
+def calibrate(
+    bundle: Annotated[Path, typer.Option("--bundle", help="Bundle whose calibration is replaced.")],
+    instances: Instances,
+    relations: Relations,
+    everything: Annotated[
+        bool, typer.Option("--all/--held-out", help="Fit on all instances, or on what training held out of them.")
+    ] = False,
+    test: Test = None,
+    limit: Limit = 0,
+    without: Without = None,
+) -> None:
+    """Fit a bundle's scores and its threshold anew: on what its training held out, or on data of your own."""
+    with reported_errors():
+        from models.job.build import recipe_of
+        from models.job.calibrate import FEWEST
+        from models.job.dataset import validation_data
+
+        recipe = recipe_of(load_bundle(bundle))
+        if everything:
+            files = _files(recipe.model_copy(update={"per_relation": 0}), instances, without or [])
+            data = validation_data([x for file in files for x in file], read_relations(relations))
+        else:
+            data = _read(recipe, instances, relations, None, without or [])
+        related = sum(x.relation is not None for x in data.valid)
+        if related < FEWEST:
+            fail(f"{related} related pairs to fit on, at least {FEWEST} are needed: give more instances, or --all")
+        _calibrated(bundle, data)
+        _tested(bundle, test or [], relations, limit)
+
+
 @takes_fields_of(Recipe)
 def build(
     instances: Instances,
@@ -136,9 +169,7 @@ def build(
     catalogue: Annotated[Path, typer.Option("--catalogue", help="Relation file that the bundle comes with.")],
     checkpoint: Annotated[Path, typer.Option("--checkpoint", help="Directory of the checkpoint, made or gone on in.")],
     output: BundleDir,
-    test: Annotated[
-        list[Path] | None, typer.Option("--test", help="Instance file never trained on, scored at the end; repeatable.")
-    ] = None,
+    test: Test = None,
     limit: Limit = 0,
     graph_precision: Precision = "int8",
     name: Name = "emma",
@@ -146,28 +177,52 @@ def build(
     without: Without = None,
     **given: Any,
 ) -> None:
-    """Train, export and index in a row, and write what the bundle scores on the test files into its manifest."""
+    """Train, export, index and calibrate in a row, and write what the bundle scores on the test files into it."""
     with reported_errors():
         from models.job.build import index as indexed
-        from models.job.build import record
 
-        _trained(instances, relations, checkpoint, split, without or [], given)
+        data = _trained(instances, relations, checkpoint, split, without or [], given)
         _exported(checkpoint, instances, [catalogue], output, graph_precision, name)
         indexed(output, list(read_relations(catalogue).values()))
-        if test:
-            report = _evaluated(test, [catalogue], None, output, None, "test", [3, 5], limit)
-            Console().print(report.table())
-            record(output, {"test": {"files": [path.name for path in test], **report.brief()}})
+        _calibrated(output, data)
+        _tested(output, test or [], [catalogue], limit)
         console.print(f"[green]bundle in {output}[/]")
 
 
 def _trained(
     instances: list[Path], relations: list[Path], output: Path, split: Path | None, without: list[str], given: Any
-) -> None:
-    from models.job.dataset import read_examples, read_split, training_data
+) -> TrainingData:
     from models.job.train import train as run
 
     recipe = Recipe(**given)
+    data = _read(recipe, instances, relations, split, without)
+    console.print(
+        f"training on {len(data.train):,} instances of {len(data.train_relations)} relations, "
+        f"choosing by {len(data.valid):,}, among {len(data.valid_relations)} relations"
+    )
+    with progress() as bars:
+        checkpoint = run(recipe, data, output, bars)
+    console.print(f"[green]checkpoint in {output}[/]; {json.dumps(checkpoint.calibration.to_json())}", soft_wrap=True)
+    return data
+
+
+def _read(
+    recipe: Recipe, instances: list[Path], relations: list[Path], split: Path | None, without: list[str]
+) -> TrainingData:
+    from models.job.dataset import read_split, training_data
+
+    return training_data(
+        _files(recipe, instances, without),
+        read_relations(relations),
+        split=read_split(split) if split else None,
+        valid_fraction=recipe.valid_fraction,
+        seed=recipe.seed,
+    )
+
+
+def _files(recipe: Recipe, instances: list[Path], without: list[str]) -> list[list[Example]]:
+    from models.job.dataset import read_examples
+
     barred = _barred(without, instances)
     files = []
     for path in instances:
@@ -177,20 +232,24 @@ def _trained(
         files.append(examples)
         note = "".join(f"; left out {count} ({reason})" for reason, count in skipped.items())
         console.print(f"{path.name}: {len(examples):,} instances{note}")
-    data = training_data(
-        files,
-        read_relations(relations),
-        split=read_split(split) if split else None,
-        valid_fraction=recipe.valid_fraction,
-        seed=recipe.seed,
-    )
-    console.print(
-        f"training on {len(data.train):,} instances of {len(data.train_relations)} relations, "
-        f"choosing by {len(data.valid):,}, among {len(data.valid_relations)} relations"
-    )
-    with progress() as bars:
-        checkpoint = run(recipe, data, output, bars)
-    console.print(f"[green]checkpoint in {output}[/]; {json.dumps(checkpoint.calibration.to_json())}", soft_wrap=True)
+    return files
+
+
+def _calibrated(bundle: Path, data: TrainingData) -> None:
+    from models.job.build import calibrate as run
+
+    with console.status("calibrating"):
+        calibration = run(bundle, data).calibration
+    console.print(f"[green]calibrated {bundle}[/]; {json.dumps(calibration.to_json())}", soft_wrap=True)
+
+
+def _tested(bundle: Path, test: list[Path], relations: list[Path], limit: int) -> None:
+    from models.job.build import record
+
+    if test:
+        report = _evaluated(test, relations, None, bundle, None, "test", [3, 5], limit)
+        Console().print(report.table())
+        record(bundle, {"test": {"files": [path.name for path in test], **report.brief()}})
 
 
 def _evaluated(

@@ -26,15 +26,13 @@ class Example:
     """An instance and what is true of it.
 
     `relation` is None where the two mentions are unrelated; `also` are further relations of the same pair.
-    `reverse_related` says of an unrelated pair that it is related with head and tail changed, `further` of any that it
-    is of another set than the one that is to be answered.
+    `reverse_related` says of an unrelated pair that it is related with head and tail changed.
     """
 
     instance: Instance
     relation: str | None
     also: frozenset[str] = frozenset()
     reverse_related: bool = False
-    further: bool = False
 
     @property
     def truth(self) -> frozenset[str]:
@@ -181,6 +179,16 @@ def training_data(
     valid_ids = train_ids if split is None else sorted(relations.keys() - split.train - split.test - set(train_ids))
     random.Random(seed).shuffle(valid)
     return TrainingData(train, valid, relations, train_ids, valid_ids, skipped)
+
+
+def validation_data(examples: Sequence[Example], relations: dict[str, Relation]) -> TrainingData:
+    """Examples to choose by and none to learn from; the candidates are the relations that they have.
+
+    Raises:
+        DataError: a relation has no description.
+    """
+    _describe_all(examples, relations)
+    return TrainingData([], list(examples), relations, [], sorted({x.relation for x in examples if x.relation}))
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from models.job.dataset import Example
 from models.job.recipe import Recipe
@@ -20,15 +20,11 @@ from models.text import Instance
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`gold` is a position among the candidates, or None where none of them holds.
-
-    `which` is false where only whether one of them holds is to be learnt.
-    """
+    """`gold` is a position among the candidates, or None where none of them holds."""
 
     instance: Instance
     candidates: tuple[str, ...]
     gold: int | None
-    which: bool = True
 
 
 class Questioner:
@@ -45,17 +41,11 @@ class Questioner:
     def ask(self, example: Example, neighbours: Sequence[str], draw: random.Random) -> Question:
         """One question about an example.
 
-        Of a further set's, the recipe says what is to be learnt.
-
         Args:
             example: related or not.
             neighbours: relation ids, best recalled first.
             draw: source of every random choice.
         """
-        question = self._asked(example, neighbours, draw)
-        return replace(question, which=not example.further or self.recipe.further_sets == "which")
-
-    def _asked(self, example: Example, neighbours: Sequence[str], draw: random.Random) -> Question:
         chance = draw.random()
         true = {example.relation} | example.also
         wrong = [x for x in neighbours if x not in true][: self.recipe.neighbours]

@@ -94,11 +94,6 @@ class Recipe(BaseModel):
     unrelated: float = Field(
         0.25, ge=0, lt=1, description="Part of the instances that are unrelated pairs, if there are any."
     )
-    further_sets: Literal["whether", "which"] = Field(
-        "whether",
-        description="What the classifier learns of another set than the one to be answered: whether there is a "
-        "relation, or also which; how a set's annotators chose among relations is its own.",
-    )
     choose_among: int = Field(5, ge=2, description="k of validation, calibration and the bundle.")
 
     attention_dropout: float = Field(

@@ -243,8 +243,7 @@ def question_loss(stage: ClassifierStage, questions: Sequence[Question], draw: r
         pairs = [(x.instance, y) for x in lists for y in x.candidates]
         tensors = checkpoint.tensors(checkpoint.inputs.pair_arrays(pairs))
         return closed_candidate_loss(stage.classifier(**tensors, candidates=none), gold)
-    which = torch.tensor([x.which for x in questions], device=checkpoint.device)
-    return candidate_loss(pad_sequence(_logits(stage, lists), batch_first=True, padding_value=-torch.inf), gold, which)
+    return candidate_loss(pad_sequence(_logits(stage, lists), batch_first=True, padding_value=-torch.inf), gold)
 
 
 def _logits(stage: ClassifierStage, lists: Sequence[CandidateList]) -> list[Tensor]:

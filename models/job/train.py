@@ -62,7 +62,7 @@ def train(recipe: Recipe, data: TrainingData, output: Path, progress: Progress) 
         history.extend(run_stage(kind(checkpoint, data), output / STATES, progress))
         _write_lines(output / METRICS, history)
     checkpoint.training.update(facts, history=history)
-    checkpoint = checkpoint.calibrated(calibrate(checkpoint, data))
+    checkpoint = checkpoint.calibrated(calibrate(checkpoint, checkpoint.calibration, recipe, data))
     checkpoint.save(output)
     for file in sorted((output / STATES).iterdir()):
         file.unlink()

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.decision import Calibration, Floats, relation_log_probabilities, scores, some_probability, within_reach
+from models.decision import (
+    Calibration,
+    Floats,
+    completed,
+    relation_log_probabilities,
+    scores,
+    some_probability,
+    within_reach,
+)
 
 FITTED = Calibration(
     classifier_weight=0.8, recall_weight=12.0, some_logit=1.3, some_cosine=4.0, some_bias=-2.0, threshold=0.4
@@ -29,6 +37,7 @@ CALIBRATIONS = st.builds(
     some_cosine=st.floats(-20, 20),
     some_bias=st.floats(-5, 5),
     reach=st.floats(0, 2),
+    unread_logit=st.floats(-5, 0),
 )
 
 
@@ -100,10 +109,31 @@ def test_by_default_every_candidate_is_within_reach() -> None:
 
 
 @given(CALIBRATIONS, candidates())
-def test_a_candidate_out_of_reach_counts_as_absent(calibration: Calibration, found: tuple[Floats, Floats]) -> None:
+def test_what_the_classifier_says_of_a_candidate_out_of_reach_does_not_count(
+    calibration: Calibration, found: tuple[Floats, Floats]
+) -> None:
     cosines, logits = found
-    absent = np.where(within_reach(calibration, cosines), logits, -np.inf)
-    np.testing.assert_array_equal(scores(calibration, cosines, logits), scores(calibration, cosines, absent))
+    unread = np.where(within_reach(calibration, cosines), logits, np.nan)
+    np.testing.assert_array_equal(scores(calibration, cosines, logits), scores(calibration, cosines, unread))
+
+
+@given(CALIBRATIONS, candidates())
+def test_a_candidate_out_of_reach_is_less_likely_than_recalls_first(
+    calibration: Calibration, found: tuple[Floats, Floats]
+) -> None:
+    chances = relation_log_probabilities(calibration, *found)
+    unread = ~within_reach(calibration, found[0])
+    assert (chances[unread] <= chances[found[0].argmax()]).all()
+
+
+def test_the_logit_of_a_candidate_out_of_reach_is_taken_for_the_firsts_and_less() -> None:
+    calibration = Calibration(reach=0.25, unread_logit=-1.5)
+    assert completed(calibration, COSINES, LOGITS).tolist() == [2.0, -1.0, 0.5]
+
+
+def test_an_absent_candidate_out_of_reach_stays_absent() -> None:
+    near = Calibration(reach=0.1)
+    assert scores(near, np.array([0.9, 0.4]), np.array([1.0, -np.inf]))[1] == 0.0
 
 
 @given(candidates())

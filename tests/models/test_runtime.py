@@ -17,7 +17,7 @@ from models.chunks import Vectors
 from models.job.checkpoint import Checkpoint
 from models.job.dataset import Example
 from models.relation import Relation
-from models.runtime import ROWS_AT_ONCE, Runtime, available_processors
+from models.runtime import ROWS_AT_ONCE, Graph, Runtime, available_processors
 from models.text import DescriptionInput, InputError, InstanceInput
 from models.wordings import relation_vectors
 from tests.models.support import mentions
@@ -142,13 +142,13 @@ def test_a_layout_is_that_of_the_checkpoint_without_its_padding(
 def readings(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> tuple[Runtime, list[str]]:
     """A runtime that has read nothing, and what its graphs are asked for from now on."""
     asked: list[str] = []
-    whole = Runtime._run
+    whole = Graph.run
 
-    def run(session: Any, outputs: list[str], arrays: Any) -> list[Vectors]:
+    def run(graph: Graph, outputs: list[str], arrays: Any) -> list[Vectors]:
         asked.append("+".join(outputs))
-        return whole(session, outputs, arrays)
+        return whole(graph, outputs, arrays)
 
-    monkeypatch.setattr(Runtime, "_run", staticmethod(run))
+    monkeypatch.setattr(Graph, "run", run)
     return Runtime(tiny_bundle, threads=1), asked
 
 

@@ -81,7 +81,8 @@ def test_a_graph_that_is_no_graph_is_explained(bundle: Bundle) -> None:
         load_model(Settings(bundle=bundle.path))
 
 
-def test_an_application_that_does_not_serve_yet_is_not_ready(data_dir: Path, model: FakeRuntime) -> None:
+@pytest.mark.anyio
+async def test_an_application_that_does_not_serve_yet_is_not_ready(data_dir: Path, model: FakeRuntime) -> None:
     app = create_app(Settings(data_dir=data_dir), model)
     with pytest.raises(NotReadyError):
-        current(Request({"type": "http", "app": app}))
+        await current(Request({"type": "http", "app": app}))

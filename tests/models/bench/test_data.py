@@ -69,12 +69,6 @@ def test_further_sets_add_instances(read: Read) -> None:
     ]
 
 
-def test_examples_of_further_sets_are_told_from_the_splits_own(read: Read) -> None:
-    own, all_sets = read().training.train, read(extra=True).training.train
-    assert {x.further for x in own} == {False}
-    assert {x.further for x in all_sets} == {False, True}
-
-
 def test_further_sets_do_not_show_a_tested_relation_the_other_way_round(read: Read, public_data: Path) -> None:
     split = public_data / "splits" / "fewrel_m1_seed9.json"
     split.write_text(json.dumps({"train": ["P19", "P26", "P57"], "valid": ["P69"], "test": ["P40"]}))

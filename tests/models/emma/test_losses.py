@@ -8,7 +8,6 @@ from torch import Tensor
 
 from models.emma.losses import candidate_loss, closed_candidate_loss, info_nce
 
-WHICH = torch.tensor([True])
 INSTANCES = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
 DESCRIPTIONS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, -0.8]])
 NOTHING = torch.zeros(2, 3, dtype=torch.bool)
@@ -54,46 +53,33 @@ def test_info_nce_gives_the_side_of_another_true_relation_no_gradient() -> None:
 
 
 def test_the_candidate_loss_has_none_as_one_more_class_of_logit_zero() -> None:
-    found = candidate_loss(torch.tensor([[2.0, -1.0]]), torch.tensor([0]), WHICH).item()
+    found = candidate_loss(torch.tensor([[2.0, -1.0]]), torch.tensor([0])).item()
     assert found == pytest.approx(-math.log(math.exp(2) / (math.exp(2) + math.exp(-1) + 1)))
 
 
 def test_none_is_the_class_behind_the_candidates() -> None:
-    found = candidate_loss(torch.tensor([[2.0, -1.0]]), torch.tensor([2]), WHICH).item()
+    found = candidate_loss(torch.tensor([[2.0, -1.0]]), torch.tensor([2])).item()
     assert found == pytest.approx(-math.log(1 / (math.exp(2) + math.exp(-1) + 1)))
 
 
 def test_padding_with_minus_infinity_does_not_count() -> None:
-    short = candidate_loss(torch.tensor([[2.0, -1.0]]), torch.tensor([1]), WHICH)
-    padded = candidate_loss(torch.tensor([[2.0, -1.0, -torch.inf]]), torch.tensor([1]), WHICH)
+    short = candidate_loss(torch.tensor([[2.0, -1.0]]), torch.tensor([1]))
+    padded = candidate_loss(torch.tensor([[2.0, -1.0, -torch.inf]]), torch.tensor([1]))
     torch.testing.assert_close(padded, short)
 
 
-@pytest.mark.parametrize("which", [True, False])
-def test_padding_leaves_the_gradients_finite(which: bool) -> None:
+def test_padding_leaves_the_gradients_finite() -> None:
     logits = torch.tensor([[2.0, -1.0, -torch.inf], [0.5, 0.1, 0.2]], requires_grad=True)
-    candidate_loss(logits, torch.tensor([3, 2]), torch.tensor([which] * 2)).backward()  # type: ignore[no-untyped-call]
+    candidate_loss(logits, torch.tensor([3, 2])).backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
     assert logits.grad[0, 2] == 0
 
 
 def test_the_candidate_loss_is_the_mean_over_the_batch() -> None:
-    logits, gold = torch.tensor([[2.0, -1.0], [0.5, 0.0], [1.0, 1.5]]), torch.tensor([0, 2, 1])
-    which = torch.tensor([True, True, False])
-    rows = [candidate_loss(logits[i : i + 1], gold[i : i + 1], which[i : i + 1]) for i in range(3)]
-    torch.testing.assert_close(candidate_loss(logits, gold, which), torch.stack(rows).mean())
-
-
-def test_where_only_whether_there_is_one_counts_every_candidate_is_as_right() -> None:
-    found = candidate_loss(torch.tensor([[2.0, -1.0]]), torch.tensor([1]), ~WHICH).item()
-    some = math.exp(2) + math.exp(-1)
-    assert found == pytest.approx(-math.log(some / (some + 1)))
-
-
-def test_where_only_whether_there_is_one_counts_none_is_still_one_class() -> None:
-    logits, none = torch.tensor([[2.0, -1.0]]), torch.tensor([2])
-    torch.testing.assert_close(candidate_loss(logits, none, ~WHICH), candidate_loss(logits, none, WHICH))
+    logits, gold = torch.tensor([[2.0, -1.0], [0.5, 0.0]]), torch.tensor([0, 2])
+    rows = [candidate_loss(logits[i : i + 1], gold[i : i + 1]) for i in range(2)]
+    torch.testing.assert_close(candidate_loss(logits, gold), torch.stack(rows).mean())
 
 
 def test_the_closed_loss_has_no_none() -> None:

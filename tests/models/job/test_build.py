@@ -9,11 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.bundle import CATALOGUE, CLASSIFIER, FILES, MANIFEST, RECALL, Bundle, BundleError, load_bundle
+from models.bundle import (
+    CATALOGUE,
+    CLASSIFIER,
+    FILES,
+    MANIFEST,
+    RECALL,
+    Bundle,
+    BundleError,
+    load_bundle,
+    write_manifest,
+)
 from models.job import build as module
-from models.job.build import Precision, export, index, record
+from models.job.build import Precision, calibrate, export, index, recipe_of, record
 from models.job.checkpoint import Checkpoint, CheckpointError, new_checkpoint
-from models.job.dataset import Example
+from models.job.dataset import Example, validation_data
 from models.job.recipe import Recipe
 from models.job.verify import ExportError, Fidelity
 from models.relation import Relation
@@ -259,6 +269,25 @@ def test_an_unreadable_description_leaves_the_bundle_as_it_was(copy: Path) -> No
 def test_there_is_nothing_to_index_where_there_is_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no bundle at"):
         index(tmp_path, [WORK])
+
+
+def test_a_calibration_is_fitted_from_the_fixed_proportion(
+    copy: Path, tiny_bundle: Bundle, tiny_examples: list[Example], tiny_relations: dict[str, Relation]
+) -> None:
+    other = replace(tiny_bundle.calibration, classifier_weight=7.0, recall_weight=0.1)
+    write_manifest(copy, tiny_bundle.manifest.model_copy(update={"calibration": other.to_json()}))
+    found = calibrate(copy, validation_data(tiny_examples, tiny_relations)).calibration
+    assert found.recall_weight == pytest.approx(found.classifier_weight / recipe_of(tiny_bundle).temperature)
+    assert found.threshold == load_bundle(copy).calibration.threshold
+
+
+@pytest.mark.parametrize("training", [{}, {"recipe": {"encoder": "x", "nonsense": 1}}])
+def test_a_bundle_that_tells_no_recipe_cannot_be_calibrated(
+    copy: Path, tiny_bundle: Bundle, training: dict[str, object]
+) -> None:
+    write_manifest(copy, tiny_bundle.manifest.model_copy(update={"training": training}))
+    with pytest.raises(BundleError, match="does not tell the recipe"):
+        calibrate(copy, validation_data([], {}))
 
 
 def test_a_score_is_added_to_those_that_are_there(copy: Path, tiny_bundle: Bundle) -> None:

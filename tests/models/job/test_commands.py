@@ -13,15 +13,17 @@ import typer
 from typer.testing import CliRunner, Result
 
 from models.bundle import Bundle, load_bundle
+from models.decision import Calibration
 from models.job import commands
 from models.job.checkpoint import load_checkpoint
 from models.job.dataset import TrainingData
 from models.job.recipe import Recipe
 from models.relation import Relation
+from models.runtime import Runtime
 from tests.models.support import differing, one_line, saved_weights
 
 app = typer.Typer()
-for command in (commands.train, commands.evaluate, commands.export, commands.index, commands.build):
+for command in (commands.train, commands.evaluate, commands.export, commands.index, commands.calibrate, commands.build):
     app.command()(command)
 
 Make = Callable[..., Recipe]
@@ -253,6 +255,47 @@ def test_building_records_what_the_bundle_scores(built: tuple[Path, Result]) -> 
     assert test["files"] == ["instances.jsonl"]
     assert (test["related"], test["relations"]) == (196, 14)
     assert f"{test['closed_set'][0]['paper']['f1']:.2f}" in built[1].stdout
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Bundle, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_bundle.path, tmp_path / "bundle"))
+
+
+def test_a_bundle_is_calibrated_on_data_of_ones_own(bundle: Path, files: list[object], test_data: Path) -> None:
+    before = load_bundle(bundle)
+    result = ran("calibrate", "--bundle", bundle, *files, "--all", "--test", test_data / "instances.jsonl")
+    after = load_bundle(bundle)
+    assert after.calibration != before.calibration
+    assert json.dumps(after.calibration.to_json()) in result.stderr
+    assert after.manifest.scores["test"]["related"] == 196
+    changed = {"calibration": after.manifest.calibration, "scores": after.manifest.scores}
+    assert after.manifest == before.manifest.model_copy(update=changed)
+
+
+def test_a_bundle_is_calibrated_on_what_its_training_held_out(
+    bundle: Path, files: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[TrainingData] = []
+
+    def fit(model: Runtime, start: Calibration, recipe: Recipe, data: TrainingData) -> Calibration:
+        given.append(data)
+        return start
+
+    monkeypatch.setattr("models.job.build.fit", fit)
+    ran("calibrate", "--bundle", bundle, *files)
+    [data] = given
+    assert 0 < len(data.valid) < len(data.train)
+
+
+def test_too_few_instances_to_calibrate_on_are_told_in_one_line(
+    bundle: Path, files: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.job.calibrate.FEWEST", 197)
+    before = (bundle / "manifest.json").read_bytes()
+    line = failed("calibrate", "--bundle", bundle, *files, "--all")
+    assert "196 related pairs to fit on, at least 197 are needed" in line
+    assert (bundle / "manifest.json").read_bytes() == before
 
 
 def test_building_in_8_bits_is_the_default() -> None:

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from models.job.dataset import DataError, Example, Split, TrainingData, read_examples, read_split, training_data
+from models.job.dataset import (
+    DataError,
+    Example,
+    Split,
+    TrainingData,
+    read_examples,
+    read_split,
+    training_data,
+    validation_data,
+)
 from models.relation import Relation
 from models.text import Instance
 from tests.models.support import jsonl, related
@@ -325,3 +334,14 @@ def test_the_digest_tells_other_wordings() -> None:
     relations = RELATIONS | {"g": Relation("g", "g", "about g", ("another wording",))}
     other = training_data([examples], relations, split=None, valid_fraction=0.5, seed=0)
     assert divided(examples).digest() != other.digest()
+
+
+def test_all_examples_can_be_chosen_by() -> None:
+    examples = [related("b"), related("a"), related(None), related("c")]
+    found = validation_data(examples, RELATIONS)
+    assert (found.train, found.valid, found.valid_relations) == ([], examples, ["a", "b", "c"])
+
+
+def test_examples_to_choose_by_need_descriptions_too() -> None:
+    with pytest.raises(DataError, match="1 relations have no description"):
+        validation_data([related("x")], RELATIONS)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,14 +40,6 @@ def turned(example: Example, question: Question) -> bool:
 
 def test_the_true_relation_is_at_the_stated_position() -> None:
     assert all(x.gold is not None and x.candidates[x.gold] == "a" for x in asked(related("a")))
-
-
-@pytest.mark.parametrize("relation", ["a", "spouse", None])
-@pytest.mark.parametrize(("further_sets", "which"), [("whether", False), ("which", True)])
-def test_the_recipe_says_what_is_learnt_of_a_further_set(relation: str | None, further_sets: str, which: bool) -> None:
-    further = replace(related(relation), further=True)
-    assert {x.which for x in asked(further, further_sets=further_sets, withheld=0.3, reversed=0.3)} == {which}
-    assert {x.which for x in asked(related(relation), further_sets=further_sets)} == {True}
 
 
 def test_the_true_relation_is_at_every_position_in_turn() -> None:
