@@ -21,6 +21,7 @@ from service import schemas
 from service.cli.options import errors, fail, with_settings
 from service.errors import STATUS
 from service.extraction import Answer, Extractor, Model, Query
+from service.fields import TOP_K
 from service.index import RelationIndex
 from service.metrics import Metrics
 from service.registration import catalogue, entries, synchronise
@@ -74,7 +75,7 @@ def extract(
     data_dir: Annotated[
         Path | None, typer.Option(help="Choose from the registry of this data directory, not from the catalogue.")
     ] = None,
-    top_k: Annotated[int, typer.Option(min=1, max=schemas.TOP_K, help="Candidates to answer with.")] = 3,
+    top_k: Annotated[int, typer.Option(min=1, max=TOP_K, help="Candidates to answer with.")] = 3,
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Score below which the relation is null.")
     ] = None,

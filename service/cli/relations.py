@@ -20,11 +20,11 @@ from service.cli.options import errors, explained, fail, with_settings
 from service.client import DEFAULT_URL, RefusedError, RelationClient, UnreachableError
 from service.errors import StartupError
 from service.extraction import Model
+from service.fields import BATCH_RELATIONS
 from service.registration import encode
 from service.registry import Draft, is_shared, locked
 from service.registry import reindex as reindex_registry
 from service.relation_file import SUFFIX, Row, read_rows, writer
-from service.schemas import BATCH_RELATIONS
 from service.settings import Settings
 from service.state import load_model
 
@@ -167,7 +167,9 @@ def _send(client: RelationClient, batch: Sequence[Row], replace: bool) -> tuple[
         if error.status not in MENDABLE:
             raise
         refused = _conflicts(client, batch) if error.status == 409 else []
-        if found := _ITEM.match(error.field or ""):
+        if len(batch) == 1:
+            refused = [f"{batch[0].place}: {error}"]
+        elif found := _ITEM.match(error.field or ""):
             refused = [f"{batch[int(found[1])].place}: {error}"]
         return 0, refused or [f"{batch[0].place} and the {len(batch) - 1} that follow: {error}"]
 

@@ -12,19 +12,16 @@ from pydantic import BaseModel
 from models.relation import Relation
 from service.errors import responses
 from service.extraction import DECIMALS
+from service.fields import ID_PATTERN, PAGE_RELATIONS, VERSIONS, RelationId
 from service.index import Hit
 from service.registration import derived_id
 from service.registry import Event, Once, Record, content
 from service.schemas import (
-    ID_PATTERN,
-    PAGE_RELATIONS,
-    VERSIONS,
     RegisteredRelation,
     RelationBatch,
     RelationBatchResponse,
     RelationEvent,
     RelationHistory,
-    RelationId,
     RelationInput,
     RelationPage,
     RelationRecord,

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from models.relation import Relation
 from models.text import InputError
 from service.errors import InvalidError
+from service.fields import ID_PATTERN
 from service.registration import catalogue, derived_id, encode, require_distinct
 from service.registry import Draft
-from service.schemas import ID_PATTERN
 from tests.service.fakes import CATALOGUE_RELATIONS, FakeRuntime
 
 
