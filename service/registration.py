@@ -128,6 +128,7 @@ class Registrar:
         self,
         registry: Registry,
         index: RelationIndex,
+        require_reachable: Callable[[], None],
         catch_up: Callable[[], None],
         encoder: Batcher[Relation, Draft],
         writer: Batcher[Callable[[], Any], Any],
@@ -137,12 +138,14 @@ class Registrar:
         Args:
             registry: the truth.
             index: its cache.
+            require_reachable: raises `RegistryUnavailableError` where to try to write is known to be in vain.
             catch_up: brings the index up to it.
             encoder: does `encode`.
             writer: runs one function after the other, so that the index sees versions in order.
         """
         self._registry = registry
         self._index = index
+        self._require_reachable = require_reachable
         self._catch_up = catch_up
         self._encoder = encoder
         self._writer = writer
@@ -213,6 +216,7 @@ class Registrar:
 
     async def _write(self, change: Callable[[], Value]) -> Value:
         def write() -> Value:
+            self._require_reachable()
             outcome = change()
             self._catch_up()
             return outcome

@@ -48,6 +48,20 @@ class Replica:
         # What nobody else writes cannot have changed.
         return 0.0 if self.reachable and not self._registry.shared else time.monotonic() - self._complete_at
 
+    def require_reachable(self) -> None:
+        """Check that a registry that is polled could be read at last, without trying it.
+
+        Each of the writes that wait would otherwise wait, one after the other, until the way to a server that has gone
+        is given up. The next poll that succeeds lets them through again.
+
+        Raises:
+            RegistryUnavailableError: it could not.
+        """
+        if self._registry.shared and not self.reachable:
+            raise RegistryUnavailableError(
+                f"the registry cannot be reached, the last time was {self.lag_seconds():.0f} s ago: try again later"
+            )
+
     def catch_up(self) -> None:
         """Apply what the registry has and the index has not.
 

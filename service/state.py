@@ -84,7 +84,14 @@ class State:
             lambda relations: encode(model, relations), self._model_thread, batch_size=settings.batch_size, **limits
         )
         self._writer: Batcher[Callable[[], Any], Any] = Batcher(_call, self._writer_thread, batch_size=1, **limits)
-        self.registrar = Registrar(registry, self.index, self.replica.catch_up, self._encoder, self._writer)
+        self.registrar = Registrar(
+            registry,
+            self.index,
+            self.replica.require_reachable,
+            self.replica.catch_up,
+            self._encoder,
+            self._writer,
+        )
         metrics.watch_queue(lambda: self.extractions.depth)
         metrics.watch_index(lambda: len(self.index), lambda: self.index.version)
         metrics.watch_registry(lambda: self.replica.reachable, self.replica.lag_seconds)

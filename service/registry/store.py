@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
-from sqlalchemy import URL, Connection, Engine, func, insert, select
+from sqlalchemy import URL, Connection, Engine, Row, func, insert, select, tuple_
 from sqlalchemy.exc import DatabaseError
 
 from service.errors import ConflictError, NotFoundError, RegistryUnavailableError, StartupError, named
@@ -175,7 +176,8 @@ class Registry:
             RegistryUnavailableError: the registry cannot be read, or is another encoder's or an earlier one by now.
         """
         columns = [*rows.RELATION, RELATIONS.c.version, RELATIONS.c.deleted, RELATIONS.c.vector]
-        wanted = select(*columns).where(RELATIONS.c.version > since).order_by(RELATIONS.c.version, RELATIONS.c.id)
+        order = tuple_(RELATIONS.c.version, RELATIONS.c.id)
+        wanted = select(*columns).order_by(RELATIONS.c.version, RELATIONS.c.id).limit(CHUNK + 1)
         with snapshot(self._engine) as connection:
             state = connection.execute(select(tables.registry.c.version, tables.registry.c.fingerprint)).one()
             rows.require_fingerprint(state.fingerprint, self.fingerprint)
@@ -184,15 +186,14 @@ class Registry:
                     f"the registry is at version {state.version}, and version {since} was read from it before: it was "
                     "put back, by a backup or a standby; start this process again to read it anew"
                 )
-            found: list[Stored] = []
-            for row in connection.execution_options(yield_per=CHUNK).execute(wanted):
-                if len(found) == CHUNK:
-                    # A version may have rows on both sides of the cut, so only the ones before it are complete.
-                    yield row.version - 1, found
-                    found = []
-                vector = None if row.deleted else np.frombuffer(row.vector, rows.STORED).astype(np.float32)
-                found.append(Stored(rows.relation(row), row.version, vector))
-            yield state.version, found
+            # By pages and not by a cursor of the server, which a connection that is lost leaves open.
+            found = connection.execute(wanted.where(RELATIONS.c.version > since)).all()
+            while len(found) > CHUNK:
+                # A version may have rows on both sides of the cut, so only the ones before it are complete.
+                yield found[CHUNK].version - 1, [_stored(row) for row in found[:CHUNK]]
+                last = found[CHUNK - 1]
+                found = connection.execute(wanted.where(order > tuple_(last.version, last.id))).all()
+            yield state.version, [_stored(row) for row in found]
 
     def notify(self, text: str) -> None:
         """Tell every process that listens; raises `RegistryUnavailableError`."""
@@ -218,6 +219,11 @@ def _found(connection: Connection, fingerprint: str, drafts: Sequence[Draft]) ->
     )
     if drafts:
         rows.put(connection, drafts, fingerprint, version)
+
+
+def _stored(row: Row[Any]) -> Stored:
+    vector = None if row.deleted else np.frombuffer(row.vector, rows.STORED).astype(np.float32)
+    return Stored(rows.relation(row), row.version, vector)
 
 
 def _no_relation(relation_id: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 
 import httpx
@@ -12,6 +13,7 @@ from sqlalchemy import make_url
 
 from service.app import create_app
 from service.errors import StartupError
+from service.registry import Registry
 from service.settings import load_settings
 from tests.service import postgresql
 from tests.service.conftest import running
@@ -49,9 +51,15 @@ async def clients(database: str, proxy: Proxy, model: FakeRuntime) -> AsyncItera
         ]
 
 
-async def gauges(client: httpx.AsyncClient) -> dict[str, float]:
-    families = text_string_to_metric_families((await client.get("/metrics")).text)
-    return {sample.name: sample.value for family in families for sample in family.samples}
+async def until(client: httpx.AsyncClient, so: Callable[[dict[str, float]], bool]) -> dict[str, float]:
+    """Wait until the gauges are so."""
+    while True:
+        families = text_string_to_metric_families((await client.get("/metrics")).text)
+        found = {sample.name: sample.value for family in families for sample in family.samples}
+        if so(found):
+            return found
+        # Without a network in between, a request lets nobody else go on.
+        await asyncio.sleep(0)
 
 
 async def test_what_one_registers_the_others_extract(clients: list[httpx.AsyncClient]) -> None:
@@ -81,6 +89,18 @@ async def test_while_the_database_is_away_extraction_goes_on_and_writes_are_refu
     assert (await client.get("/readyz")).status_code == 200
 
 
+async def test_while_the_database_is_known_to_be_away_no_write_tries_it(
+    clients: list[httpx.AsyncClient], proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = clients[0]
+    proxy.cut()
+    await until(client, lambda found: not found["emma_registry_reachable"])
+    monkeypatch.setattr(Registry, "add", lambda *given: pytest.fail("tried"))
+    refused = await client.post("/relations", json=TEACHER)
+    assert refused.status_code == 503
+    assert "the registry cannot be reached, the last time was" in refused.json()["error"]["message"]
+
+
 async def test_when_the_database_is_back_what_was_missed_is_caught_up_with(
     clients: list[httpx.AsyncClient], proxy: Proxy
 ) -> None:
@@ -88,14 +108,11 @@ async def test_when_the_database_is_back_what_was_missed_is_caught_up_with(
     proxy.cut()
     version = (await other.post("/relations", json={"id": "T1", **TEACHER})).json()["version"]
     assert (await cut_off.post("/relations", json=TEACHER)).status_code == 503
-    while (await gauges(cut_off))["emma_registry_reachable"]:
-        pass
-    away = await gauges(cut_off)
+    away = await until(cut_off, lambda found: not found["emma_registry_reachable"])
     assert (away["emma_registry_version"], away["emma_registry_lag_seconds"] > 0) == (version - 1, True)
     proxy.mend()
-    while (await gauges(cut_off))["emma_registry_version"] < version:
-        pass
-    assert (await gauges(cut_off))["emma_registry_reachable"] == 1
+    back = await until(cut_off, lambda found: found["emma_registry_reachable"] == 1)
+    assert back["emma_registry_version"] == version
     assert (await cut_off.post("/relations", json=TEACHER)).status_code == 201
 
 

@@ -73,6 +73,13 @@ def test_it_lags_only_while_something_may_have_been_written_unseen(replica: Repl
     assert (replica.reachable, replica.lag_seconds() > 0) == (False, True)
 
 
+@pytest.mark.usefixtures("unavailable")
+def test_a_registry_that_nobody_polls_is_always_tried(replica: Replica) -> None:
+    with pytest.raises(RegistryUnavailableError):
+        replica.catch_up()
+    replica.require_reachable()
+
+
 @pytest.mark.anyio
 async def test_a_version_that_is_there_is_not_waited_for(replica: Replica) -> None:
     replica.on_wait = lambda: pytest.fail("waited")
