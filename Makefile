@@ -28,7 +28,7 @@ lint: $(DEV) ## ruff, mypy, and the linters of the packaging files
 	$(BIN)/mypy
 	$(BIN)/yamllint --strict .
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml docker-compose.postgresql.yml
 	$(BIN)/python .ci/check_kustomize.py k8s
 	$(BIN)/kubernetes-validate --strict $(OBJECTS)
 	$(BIN)/shellcheck .ci/run benchmarks/*.sh

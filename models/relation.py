@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+_LISTS = ("head_types", "tail_types", "aliases", "tags")
+
 
 class RelationFileError(ValueError):
     """A relation file that cannot be read; the message names the file, the line and the fault."""
@@ -22,7 +24,8 @@ class Relation:
     learns to read descriptions, not to recognise one. `inverse` is the id of the relation that holds when
     head and tail change places, `symmetric` says that the relation itself then still holds. `head_types` and
     `tail_types` are hypernyms of what stands at either end, such as "person" and "town", the most telling first
-    (Zhao et al., RE-Matching, ACL 2023); only that method reads them.
+    (Zhao et al., RE-Matching, ACL 2023); only that method reads them. `aliases` are other names and `tags` words to
+    choose relations by; no model reads either.
     """
 
     id: str
@@ -33,14 +36,16 @@ class Relation:
     symmetric: bool = False
     head_types: tuple[str, ...] = ()
     tail_types: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
     def wordings(self) -> tuple[str, ...]:
         """Every description of the relation, the principal one first."""
         return (self.description, *self.paraphrases)
 
     def to_json(self) -> dict[str, Any]:
-        """The relation as a JSON object, one line of a relation file; types of head and tail where there are any."""
-        types = {"head_types": self.head_types, "tail_types": self.tail_types}
+        """The relation as a JSON object, one line of a relation file; types, aliases and tags where there are any."""
+        lists = {name: getattr(self, name) for name in _LISTS}
         return {
             "id": self.id,
             "name": self.name,
@@ -48,7 +53,7 @@ class Relation:
             "paraphrases": list(self.paraphrases),
             "inverse": self.inverse,
             "symmetric": self.symmetric,
-            **{key: list(names) for key, names in types.items() if names},
+            **{key: list(names) for key, names in lists.items() if names},
         }
 
     @classmethod
@@ -74,8 +79,7 @@ class Relation:
             paraphrases=_strings(row, "paraphrases"),
             inverse=inverse,
             symmetric=bool(symmetric),
-            head_types=_strings(row, "head_types"),
-            tail_types=_strings(row, "tail_types"),
+            **{name: _strings(row, name) for name in _LISTS},
         )
 
 
@@ -101,7 +105,7 @@ def read_relations(paths: Path | Sequence[Path]) -> dict[str, Relation]:
     """Read relation files (JSONL) into `{id: relation}`, in the order of first appearance.
 
     An id that appears again adds its descriptions to the first one's paraphrases, and what was not said before of
-    its direction and its types.
+    its direction, its types, its aliases and its tags.
 
     Raises:
         RelationFileError: a file cannot be read, a line is not JSON, lacks a key or has a value of a wrong type,
@@ -155,6 +159,5 @@ def _with_wordings(known: Relation, other: Relation) -> Relation:
         paraphrases=known.paraphrases + more,
         inverse=known.inverse or other.inverse,
         symmetric=known.symmetric or other.symmetric,
-        head_types=known.head_types or other.head_types,
-        tail_types=known.tail_types or other.tail_types,
+        **{name: getattr(known, name) or getattr(other, name) for name in _LISTS},
     )

@@ -16,11 +16,12 @@ PAGE = 500
 
 
 class RefusedError(Exception):
-    """The service answered with an error; `status` is its code."""
+    """The service answered with an error: `status` is its code, `field` what is at fault, if a field is."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, field: str | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.field = field
 
 
 class UnreachableError(Exception):
@@ -64,15 +65,31 @@ class RelationClient:
 
     def add(self, name: str, description: str, relation_id: str | None = None, paraphrases: Sequence[str] = ()) -> str:
         """Register a relation; its id. Raises as `pages`."""
-        body = _body(Relation("", name, description, tuple(paraphrases)))
+        told = body(Relation("", name, description, tuple(paraphrases)))
         if relation_id:
-            body["id"] = relation_id
-        return str(self._send("POST", "/relations", json=body).json()["id"])
+            told["id"] = relation_id
+        return str(self._send("POST", "/relations", json=told).json()["id"])
 
-    def add_all(self, relations: Sequence[Relation]) -> int:
-        """Register relations, all or none; how many are new. Raises as `pages`."""
-        body = {"items": [{"id": relation.id, **_body(relation)} for relation in relations]}
-        return int(self._send("POST", "/relations/batch", json=body).json()["created"])
+    def get(self, relation_id: str) -> Relation | None:
+        """A relation, None where there is none of that id. Raises as `pages`."""
+        try:
+            return Relation.from_json(self._send("GET", f"/relations/{quote(relation_id, safe='')}").json())
+        except RefusedError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def add_all(self, relations: Sequence[Relation], replace: bool = False) -> int:
+        """Register relations, all or none; how many are new. Raises as `pages`.
+
+        Args:
+            relations: no id twice, and no more than the service takes at once.
+            replace: whether to put a relation in place of one of the same id that has other content.
+        """
+        told: dict[str, Any] = {"items": [{"id": relation.id, **body(relation)} for relation in relations]}
+        if replace:
+            told["replace"] = True
+        return int(self._send("POST", "/relations/batch", json=told).json()["created"])
 
     def replace(self, relation: Relation) -> bool:
         """Register a relation, in place of the one of the same id if there is one.
@@ -85,7 +102,7 @@ class RelationClient:
             UnreachableError: no answer came.
         """
         path = f"/relations/{quote(relation.id, safe='')}"
-        return self._send("PUT", path, json=_body(relation)).status_code == 201
+        return self._send("PUT", path, json=body(relation)).status_code == 201
 
     def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
         try:
@@ -98,12 +115,12 @@ class RelationClient:
             answer = response.json()
             if response.is_success:
                 return response
-            message = str(answer["error"]["message"])
-        except (ValueError, KeyError, TypeError) as error:
+            message, field = str(answer["error"]["message"]), answer["error"].get("field")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UnreachableError(f"{self.url} answered {response.status_code}, but not as EMMA does") from error
-        raise RefusedError(response.status_code, message)
+        raise RefusedError(response.status_code, message, field)
 
 
-def _body(relation: Relation) -> dict[str, Any]:
-    body: dict[str, Any] = {"name": relation.name, "description": relation.description}
-    return body | ({"paraphrases": list(relation.paraphrases)} if relation.paraphrases else {})
+def body(relation: Relation) -> dict[str, Any]:
+    """What the service is told of a relation besides its id; what is empty is left out."""
+    return {name: value for name, value in relation.to_json().items() if value and name != "id"}

@@ -5,11 +5,13 @@
     ├── ConflictError                 the id stands for another relation
     ├── TooLargeError                 a body, text or batch over its limit
     ├── InvalidError                  a field with a fault
-    │   └── UnknownRelationsError     an extraction among relations that are not registered
+    │   ├── UnknownRelationsError     an extraction among relations that are not registered
+    │   └── UnknownTagsError          an extraction among tags that no relation has
     ├── OverloadedError               the queue is full
     ├── UnavailableError              try again later
     │   ├── NotReadyError             the service is starting or stopping
-    │   └── RegistryUnavailableError  the registry cannot be read or written
+    │   ├── RegistryUnavailableError  the registry cannot be read or written
+    │   └── BehindError               this process does not know the wanted version yet
     ├── DeadlineError                 the answer took too long
     └── ClientGoneError               nobody waits for the answer any more
     StartupError                      the service cannot start; the message says what to do
@@ -52,7 +54,7 @@ class NotFoundError(ServiceError):
 
 
 class ConflictError(ServiceError):
-    """The id stands for a relation with another name or description."""
+    """The id stands for a relation with other content."""
 
 
 class TooLargeError(ServiceError):
@@ -71,6 +73,14 @@ class UnknownRelationsError(InvalidError):
         self.ids = ids
 
 
+class UnknownTagsError(InvalidError):
+    """An extraction is restricted to relations with tags that none has."""
+
+    def __init__(self, tags: Sequence[str], field: str = "tags") -> None:
+        super().__init__(f"no relation has the tag {named(tags)}; register one that has or leave the tag out", field)
+        self.tags = tags
+
+
 class OverloadedError(ServiceError):
     """The queue is full."""
 
@@ -85,6 +95,10 @@ class NotReadyError(UnavailableError):
 
 class RegistryUnavailableError(UnavailableError):
     """The registry cannot be read or written."""
+
+
+class BehindError(UnavailableError):
+    """This process does not know the wanted version of the registry yet."""
 
 
 class DeadlineError(ServiceError):
@@ -106,22 +120,24 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     InvalidError: (422, "invalid"),
     InputError: (422, "invalid"),
     UnknownRelationsError: (422, "unknown_relations"),
+    UnknownTagsError: (422, "unknown_tags"),
     OverloadedError: (429, "overloaded"),
     UnavailableError: (503, "unavailable"),
     NotReadyError: (503, "not_ready"),
     RegistryUnavailableError: (503, "registry_unavailable"),
+    BehindError: (503, "registry_behind"),
     DeadlineError: (504, "deadline_exceeded"),
     ClientGoneError: (499, "client_closed_request"),
 }
 _HTTP_TYPES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 _MEANINGS = {
     404: "There is no such relation.",
-    409: "The id is taken by a relation with another name or description.",
+    409: "The id is taken by a relation with other content.",
     413: "The body, a text or the batch is over its limit.",
     422: "A field has a fault.",
     429: "Too many instances wait already.",
     500: "A fault of the service; its log has the request id.",
-    503: "The service or its registry is not ready.",
+    503: "The service or its registry is not ready, or does not know `min_version` yet.",
     504: "The answer took longer than the deadline.",
 }
 

@@ -15,7 +15,7 @@ from models.decision import scores, within_reach
 from models.relation import Relation
 from models.text import DescriptionInput, InputError, Instance, InstanceInput
 from service.batching import one_by_one
-from service.errors import UnknownRelationsError
+from service.errors import UnknownRelationsError, UnknownTagsError
 from service.index import Found, Hit, RelationIndex, Search
 from service.metrics import Metrics
 
@@ -51,13 +51,15 @@ class Model(Protocol):
 class Query:
     """One extraction: the instance, how many candidates to answer with, and what may narrow the answer.
 
-    `threshold` is the bundle's where it is None; `relations` are the ids of the only ones to choose from.
+    `threshold` is the bundle's where it is None; `relations` are the ids of the only ones to choose from, and `tags`
+    those of which each has one at least.
     """
 
     instance: Instance
     top_k: int = 3
     threshold: float | None = None
     relations: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,8 @@ class Extractor:
         """Answer queries together; each answer is the one that the query would get alone.
 
         Returns:
-            One answer for each query, in order; for a query that is at fault, its `InputError` or
-            `UnknownRelationsError`.
+            One answer for each query, in order; for a query that is at fault, its `InputError`,
+            `UnknownRelationsError` or `UnknownTagsError`.
         """
         with self._metrics.stage("tokenize"):
             prepared = one_by_one(self._model.prepare, [query.instance for query in queries])
@@ -114,6 +116,8 @@ class Extractor:
                 answers.append(fault)
             elif found[row].unknown:
                 answers.append(UnknownRelationsError(found[row].unknown))
+            elif found[row].unknown_tags:
+                answers.append(UnknownTagsError(found[row].unknown_tags))
             else:
                 answers.append(self._decide(query, inputs[row], found[row].hits, logits.get(row), version))
         return answers
@@ -129,7 +133,8 @@ class Extractor:
         with self._metrics.stage("encode"):
             vectors = self._model.encode_instances(list(inputs.values()))
         searches = [
-            Search(max(self._manifest.candidates, queries[row].top_k), queries[row].relations) for row in inputs
+            Search(max(self._manifest.candidates, queries[row].top_k), queries[row].relations, queries[row].tags)
+            for row in inputs
         ]
         with self._metrics.stage("search"):
             version, found = self._index.search(vectors, searches)
@@ -158,6 +163,8 @@ def within(item: int, error: Exception) -> Exception:
         return InputError(f"items.{item}.{error.field}", error.message)
     if isinstance(error, UnknownRelationsError):
         return UnknownRelationsError(error.ids, f"items.{item}.{error.field}")
+    if isinstance(error, UnknownTagsError):
+        return UnknownTagsError(error.tags, f"items.{item}.{error.field}")
     return error
 
 

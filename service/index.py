@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import faiss
 import numpy as np
@@ -26,6 +26,7 @@ class Entry:
     name: str
     description: DescriptionInput
     version: int
+    tags: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +39,23 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """One instance's search: how many relations, and the ids of the only ones to consider, if restricted."""
+    """One instance's search: how many relations, and what the only ones to consider are, if restricted.
+
+    `restrict` are their ids; `tags` are those of which each has one at least.
+    """
 
     k: int
     restrict: Collection[str] | None = None
+    tags: Collection[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one search found, best first, and the restricting ids that are not there."""
+    """What one search found, best first, and the restricting ids and tags that are not there."""
 
     hits: list[Hit]
     unknown: list[str]
+    unknown_tags: list[str] = field(default_factory=list)
 
 
 class RelationIndex:
@@ -67,6 +73,7 @@ class RelationIndex:
         self._vectors = faiss.IndexIDMap2(faiss.IndexFlatIP(dimension))
         self._numbers: dict[str, int] = {}
         self._entries: dict[int, Entry] = {}
+        self._tagged: dict[str, set[int]] = {}
         self._next = 0
 
     def __len__(self) -> int:
@@ -113,13 +120,17 @@ class RelationIndex:
             if gone:
                 self._vectors.remove_ids(faiss.IDSelectorBatch(np.array(gone, dtype=np.int64)))
                 for number in gone:
-                    del self._entries[number]
+                    for tag in self._entries.pop(number).tags:
+                        self._tagged[tag].remove(number)
             if entries:
                 numbers = np.arange(self._next, self._next + len(entries), dtype=np.int64)
                 self._vectors.add_with_ids(np.ascontiguousarray(vectors), numbers)
                 self._next += len(entries)
                 self._numbers.update(zip(ids, numbers.tolist(), strict=True))
                 self._entries.update(zip(numbers.tolist(), entries, strict=True))
+                for number, entry in zip(numbers.tolist(), entries, strict=True):
+                    for tag in entry.tags:
+                        self._tagged.setdefault(tag, set()).add(number)
             if version is not None:
                 self.version = version
 
@@ -137,13 +148,17 @@ class RelationIndex:
             return self.version, [self._one(row, search) for row, search in zip(vectors, searches, strict=True)]
 
     def _one(self, vector: Vectors, search: Search) -> Found:
-        numbers, unknown = None, []
+        numbers, unknown, unknown_tags = None, [], []
         if search.restrict is not None:
             numbers = [self._numbers[key] for key in search.restrict if key in self._numbers]
             unknown = [key for key in search.restrict if key not in self._numbers]
+        if search.tags is not None:
+            unknown_tags = [tag for tag in search.tags if not self._tagged.get(tag)]
+            tagged = {number for tag in search.tags for number in self._tagged.get(tag, ())}
+            numbers = sorted(tagged if numbers is None else tagged.intersection(numbers))
         k = min(search.k, len(self._entries) if numbers is None else len(numbers))
-        if k == 0 or unknown:
-            return Found([], unknown)
+        if k == 0 or unknown or unknown_tags:
+            return Found([], unknown, unknown_tags)
         params = None
         if numbers is not None:
             selector = faiss.IDSelectorBatch(np.array(numbers, dtype=np.int64))

@@ -52,6 +52,16 @@ class Metrics:
         self._registry_version = Gauge(
             "emma_registry_version", "Version of the registry that extractions see.", registry=self._registry
         )
+        self._registry_reachable = Gauge(
+            "emma_registry_reachable",
+            "1 where the registry could be read when last tried, else 0.",
+            registry=self._registry,
+        )
+        self._registry_lag = Gauge(
+            "emma_registry_lag_seconds",
+            "Seconds since extractions were last known to see all that was written.",
+            registry=self._registry,
+        )
 
     def render(self) -> bytes:
         """Every collector in Prometheus' text format."""
@@ -91,3 +101,8 @@ class Metrics:
         """Read the number of relations and the registry's version from the index."""
         self._relations.set_function(relations)
         self._registry_version.set_function(version)
+
+    def watch_registry(self, reachable: Callable[[], bool], lag_seconds: Callable[[], float]) -> None:
+        """Read how the registry is from whoever follows it."""
+        self._registry_reachable.set_function(reachable)
+        self._registry_lag.set_function(lag_seconds)

@@ -18,12 +18,14 @@ from models.wordings import mean_directions, worded_apart
 from service.batching import Batcher, one_by_one
 from service.errors import InvalidError
 from service.extraction import Model, within
-from service.index import Entry, RelationIndex
-from service.registry import Draft, Page, Record, Registry, Vector, Written
+from service.index import Entry, Hit, RelationIndex, Search
+from service.registry import Draft, History, Once, Page, Record, Registry, Vector, Written
 
 Value = TypeVar("Value")
 
 ID_CHARACTERS = 128
+SIMILAR = 3
+"""How many of the nearest relations a registration answers with."""
 
 
 def derived_id(name: str, description: str) -> str:
@@ -81,7 +83,7 @@ def catalogue(model: Model) -> list[Draft]:
 
 def _draft(relation: Relation, inputs: Sequence[DescriptionInput], vector: Vector) -> Draft:
     truncated = any(x.truncated for x in inputs)
-    return Draft(relation.id, relation.name, relation.description, relation.paraphrases, truncated, vector)
+    return Draft(relation, truncated, vector)
 
 
 def _all_read(wordings: Sequence[DescriptionInput | Exception]) -> list[DescriptionInput] | Exception:
@@ -99,7 +101,7 @@ def entries(model: Model, relations: Sequence[Relation], version: int) -> list[E
     if not relations:
         return []
     described = model.describe(relations)
-    return [Entry(x.id, x.name, item, version) for x, item in zip(relations, described, strict=True)]
+    return [Entry(x.id, x.name, item, version, frozenset(x.tags)) for x, item in zip(relations, described, strict=True)]
 
 
 def synchronise(model: Model, registry: Registry, index: RelationIndex) -> None:
@@ -124,61 +126,82 @@ class Registrar:
 
     def __init__(
         self,
-        model: Model,
         registry: Registry,
         index: RelationIndex,
+        catch_up: Callable[[], None],
         encoder: Batcher[Relation, Draft],
         writer: Batcher[Callable[[], Any], Any],
     ) -> None:
         """Take what it works with.
 
         Args:
-            model: tokenizes descriptions.
             registry: the truth.
             index: its cache.
+            catch_up: brings the index up to it.
             encoder: does `encode`.
             writer: runs one function after the other, so that the index sees versions in order.
         """
-        self._model = model
         self._registry = registry
         self._index = index
+        self._catch_up = catch_up
         self._encoder = encoder
         self._writer = writer
 
-    async def add(self, relations: Sequence[Relation]) -> list[Written]:
+    async def add(
+        self, relations: Sequence[Relation], actor: str | None = None, once: Once | None = None, replace: bool = False
+    ) -> list[Written]:
         """Register relations, all or none; one that is there already with the same content is left as it is.
 
+        Args:
+            relations: to be registered.
+            actor: who does it, for the history.
+            once: what makes a repetition of the request answer as the first did, and do nothing.
+            replace: whether to put a relation in place of one of the same id that has other content.
+
         Raises:
-            InvalidError: an id is there twice.
+            InvalidError: an id is there twice, or the key of `once` came with another request before.
             InputError: a description is unreadable.
-            ConflictError: an id stands for a relation with other content.
+            ConflictError: an id stands for a relation with other content, which is not to be replaced.
             ServiceError: see `Batcher.submit` and `Registry`.
         """
         require_distinct(relations)
         drafts = await self._encode(relations)
-        return await self._write(lambda: self._registry.add(drafts))
+        return await self._write(lambda: self._registry.add(drafts, actor, once, replace))
 
-    async def replace(self, relation: Relation) -> Written:
-        """Register a relation, in place of the one of the same id if there is one; fails as `add` does."""
+    async def register(
+        self, relation: Relation, actor: str | None = None, once: Once | None = None, replace: bool = False
+    ) -> tuple[Written, list[Hit]]:
+        """Do as `add` with one relation; also the nearest of those that were there, best first, without itself."""
         [draft] = await self._encode([relation])
-        return await self._write(lambda: self._registry.replace(draft))
+        similar = await to_thread.run_sync(self._similar, draft)
+        [written] = await self._write(lambda: self._registry.add([draft], actor, once, replace))
+        return written, similar
 
-    async def delete(self, key: str) -> None:
+    async def delete(self, key: str, actor: str | None = None) -> None:
         """Delete a relation.
 
         Raises:
             NotFoundError: there is no such relation.
             ServiceError: see `Batcher.submit` and `Registry`.
         """
-        await self._write(lambda: self._registry.delete(key))
+        await self._write(lambda: self._registry.delete(key, actor))
 
     async def get(self, key: str) -> Record:
         """One relation; fails as `Registry.get` does."""
         return await to_thread.run_sync(self._registry.get, key)
 
+    async def history(self, key: str, before: int | None, limit: int) -> History:
+        """What was done to a relation; fails as `Registry.history` does."""
+        return await to_thread.run_sync(self._registry.history, key, before, limit)
+
     async def page(self, after: str | None, limit: int) -> Page:
         """Some relations; fails as `Registry.page` does."""
         return await to_thread.run_sync(self._registry.page, after, limit)
+
+    def _similar(self, draft: Draft) -> list[Hit]:
+        # One more, because the relation may be there itself.
+        _, [found] = self._index.search(draft.vector[None], [Search(SIMILAR + 1)])
+        return [hit for hit in found.hits if hit.entry.id != draft.id][:SIMILAR]
 
     async def _encode(self, relations: Sequence[Relation]) -> list[Draft]:
         drafts: list[Draft] = []
@@ -191,7 +214,7 @@ class Registrar:
     async def _write(self, change: Callable[[], Value]) -> Value:
         def write() -> Value:
             outcome = change()
-            synchronise(self._model, self._registry, self._index)
+            self._catch_up()
             return outcome
 
         [outcome] = await self._writer.submit([write])

@@ -2,81 +2,33 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Hashable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from models.relation import Relation
 from models.text import Instance
 from models.text import Span as TextSpan
-
-SENTENCE_CHARACTERS = 20_000
-NAME_CHARACTERS = 200
-DESCRIPTION_CHARACTERS = 5_000
-PARAPHRASES = 10
-BATCH_INSTANCES = 256
-BATCH_RELATIONS = 1_000
-PAGE_RELATIONS = 1_000
-TOP_K = 50
-RESTRICTION = 1_000
-ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
-
-Item = TypeVar("Item", bound=Hashable)
-
-
-def _readable(text: str) -> str:
-    """Strip, and refuse what has nothing to read in it or cannot be stored."""
-    if "\0" in text:
-        raise ValueError(f"character {text.index(chr(0))} is NUL, which cannot be stored")
-    text = text.strip()
-    if all(unicodedata.category(character)[0] in "CZ" for character in text):
-        raise ValueError("is empty or has no readable character")
-    return text
-
-
-def _unique(items: Sequence[Item]) -> Sequence[Item]:
-    if len(set(items)) < len(items):
-        seen: set[Item] = set()
-        twice = next(item for item in items if item in seen or seen.add(item))  # type: ignore[func-returns-value]
-        raise ValueError(f"{twice!r} is there twice")
-    return items
-
-
-# Half of a surrogate pair, which JSON can spell and no encoding can write, is refused by every constraint below.
-RelationId = Annotated[str, Field(pattern=ID_PATTERN, examples=["P19"])]
-Name = Annotated[
-    str,
-    Field(min_length=1, max_length=NAME_CHARACTERS, examples=["place of birth"]),
-    AfterValidator(_readable),
-]
-Description = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=DESCRIPTION_CHARACTERS,
-        description="One or two sentences that say what the head is, what the tail is, and how they relate.",
-        examples=["The head is a person who was born in the tail, a town, region or country."],
-    ),
-    AfterValidator(_readable),
-]
-Paraphrases = Annotated[
-    list[Description],
-    Field(
-        max_length=PARAPHRASES,
-        description="Further wordings of the description; recall looks for what all of them have in common.",
-        json_schema_extra={"uniqueItems": True},
-    ),
-    AfterValidator(_unique),
-]
-RelationIds = Annotated[
-    list[RelationId],
-    Field(min_length=1, max_length=RESTRICTION, json_schema_extra={"uniqueItems": True}),
-    AfterValidator(_unique),
-]
-Score = Annotated[float, Field(ge=0, le=1, description="Calibrated probability that this is the relation.")]
+from service.fields import (
+    ANNOTATIONS,
+    BATCH_INSTANCES,
+    BATCH_RELATIONS,
+    DESCRIPTION_CHARACTERS,
+    NAME_CHARACTERS,
+    PARAPHRASES,
+    SENTENCE_CHARACTERS,
+    TOP_K,
+    VERSIONS,
+    Description,
+    Name,
+    Names,
+    Paraphrases,
+    RelationId,
+    RelationIds,
+    Score,
+    Tags,
+)
 
 
 class Schema(BaseModel):
@@ -120,6 +72,17 @@ class ExtractRequest(Schema):
         description="Score below which the relation is null; the bundle's own when not given.",
     )
     relations: RelationIds | None = Field(None, description="Ids of the only relations to choose from.")
+    tags: Annotated[Tags, Field(min_length=1)] | None = Field(
+        None, description="Tags of the only relations to choose from; each has one of them at least."
+    )
+    min_version: int = Field(
+        0,
+        ge=0,
+        le=VERSIONS,
+        strict=True,
+        description="Least version of the registry to search, such as the `version` that a registration answered with; "
+        "waited for a while, then 503.",
+    )
 
     def instance(self) -> Instance:
         """The sentence as the model reads it.
@@ -168,10 +131,29 @@ class RelationUpdate(Schema):
     name: Name
     description: Description
     paraphrases: Paraphrases = []
+    inverse: RelationId | None = Field(
+        None, description="Id of the relation that holds when head and tail change places; it need not be there yet."
+    )
+    symmetric: bool = Field(False, strict=True, description="Whether it holds itself when head and tail change places.")
+    head_types: Names = Field([], description="What the head can be; the model does not read it.")
+    tail_types: Names = Field([], description="What the tail can be, likewise.")
+    aliases: Names = Field([], description="Other names; the model does not read them, `paraphrases` it does.")
+    tags: Tags = Field([], description="Words to choose relations by, in `/extract`.")
 
     def relation(self, relation_id: str) -> Relation:
-        """The relation as the model reads it."""
-        return Relation(relation_id, self.name, self.description, tuple(self.paraphrases))
+        """The relation as it is registered."""
+        return Relation(
+            relation_id,
+            self.name,
+            self.description,
+            paraphrases=tuple(self.paraphrases),
+            inverse=self.inverse,
+            symmetric=self.symmetric,
+            head_types=tuple(self.head_types),
+            tail_types=tuple(self.tail_types),
+            aliases=tuple(self.aliases),
+            tags=tuple(self.tags),
+        )
 
 
 class RelationInput(RelationUpdate):
@@ -189,10 +171,30 @@ class RelationRecord(Schema):
     name: str
     description: str
     paraphrases: list[str]
+    inverse: str | None
+    symmetric: bool
+    head_types: list[str]
+    tail_types: list[str]
+    aliases: list[str]
+    tags: list[str]
     truncated: bool = Field(description="Whether the model reads only the beginning of one of its wordings.")
     version: int = Field(description="Version of the registry since which the relation is as it is.")
     created_at: datetime
     updated_at: datetime
+
+
+class SimilarRelation(Schema):
+    """Another relation and how near it is."""
+
+    id: str
+    name: str
+    score: float = Field(description="Cosine of the two relations' vectors; at 1 recall cannot tell them apart.")
+
+
+class RegisteredRelation(RelationRecord):
+    """A relation that was registered just now, and which others it may be taken for."""
+
+    similar: list[SimilarRelation] = Field(description="The nearest of the relations that were there, best first.")
 
 
 class RelationPage(Schema):
@@ -203,10 +205,31 @@ class RelationPage(Schema):
     total: int = Field(description="Relations there are in all.")
 
 
+class RelationEvent(Schema):
+    """Something that was done to a relation."""
+
+    version: int = Field(description="Version of the registry that it made.")
+    action: Literal["created", "replaced", "deleted"]
+    actor: str | None = Field(description="Who did it; null where that is not known.")
+    at: datetime
+    content: dict[str, Any] | None = Field(description="The relation from then on; null where it was deleted.")
+    changed: list[str] = Field(description="Fields of the content that are not as they were before.")
+
+
+class RelationHistory(Schema):
+    """What was done to a relation, the latest first."""
+
+    items: list[RelationEvent]
+    next_cursor: int | None = Field(description="Ask with it for what was before; null at the end.")
+
+
 class RelationBatch(Schema):
     """Relations to register together: all of them or none."""
 
     items: list[RelationInput] = Field(min_length=1, max_length=BATCH_RELATIONS)
+    replace: bool = Field(
+        False, strict=True, description="Put a relation in place of one of the same id that has other content."
+    )
 
 
 class RelationBatchResponse(Schema):
@@ -229,6 +252,7 @@ class Limits(Schema):
     name_characters: int = NAME_CHARACTERS
     description_characters: int = DESCRIPTION_CHARACTERS
     paraphrases: int = PARAPHRASES
+    annotations: int = ANNOTATIONS
     batch_instances: int = BATCH_INSTANCES
     batch_relations: int = BATCH_RELATIONS
     top_k: int = TOP_K

@@ -9,11 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL
 
 from models.bundle import DEFAULT_BUNDLE
 from models.flags import flag
+from service.registry.location import locate
 
 PREFIX = "EMMA_"
 
@@ -25,11 +27,15 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """The settings of one service process, from keyword arguments, else the environment, else the defaults."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
 
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 is every interface.")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes any free one.")
     data_dir: Path = Field(Path("emma-data"), description="Directory of the registry; made when it is missing.")
+    database_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL database of a registry that several processes share, in place of the directory's.",
+    )
     bundle: Path = Field(DEFAULT_BUNDLE, description="Directory of the bundle to serve.")
     threads: int | None = Field(
         None, ge=1, le=1024, description="Threads of the model; when not set, the processors this process may use."
@@ -39,10 +45,30 @@ class Settings(BaseSettings):
     deadline_seconds: float = Field(
         30.0, gt=0, le=3600, allow_inf_nan=False, description="Seconds until a request is given up with 504."
     )
+    poll_seconds: float = Field(
+        5.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds after which changes in a shared database are looked for that no notification told of.",
+    )
+    version_wait_seconds: float = Field(
+        5.0, ge=0, le=3600, allow_inf_nan=False, description="Seconds that `min_version` is waited for; then, 503."
+    )
     max_body_bytes: int = Field(8 * 1024 * 1024, ge=1024, description="Bytes of a request's body; beyond it, 413.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["json", "console"] = Field("json", description="One JSON object a line, or text for people.")
     seed_catalogue: bool = Field(True, description="Put the bundle's relations into a registry that is new.")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        locate(Path(), value.get_secret_value() if value else None)
+        return value
+
+    def registry(self) -> URL:
+        """Where the registry is."""
+        return locate(self.data_dir, self.database_url.get_secret_value() if self.database_url else None)
 
 
 def variable(name: str) -> str:
@@ -73,7 +99,10 @@ def _explain(location: tuple[int | str, ...], message: str, value: Any) -> str:
     if field is None:
         return f"{name or 'settings'}: {message}"
     example = "leave it out" if field.default is None else f"use something like {field.default}"
-    text = f"{variable(name)} ({flag(name)}) is {str(value)!r}: {message[:1].lower()}{message[1:]}; {example}"
+    # A password may be in it.
+    shown = "'***'" if name == "database_url" else repr(str(value))
+    message = message.removeprefix("Value error, ")
+    text = f"{variable(name)} ({flag(name)}) is {shown}: {message[:1].lower()}{message[1:]}; {example}"
     if str(value).startswith("tcp://"):
         text += " (Kubernetes sets this variable for a Service named emma: set enableServiceLinks: false)"
     return text

@@ -18,10 +18,12 @@ from models.text import Instance, Span
 from service.batching import Batcher
 from service.errors import NotReadyError, RegistryUnavailableError, StartupError
 from service.extraction import Answer, Extractor, Model, Query
+from service.following import Follower
 from service.index import RelationIndex
 from service.metrics import Metrics
-from service.registration import Registrar, catalogue, encode, synchronise
-from service.registry import DirectoryLock, Draft, Registry
+from service.registration import Registrar, catalogue, encode
+from service.registry import Draft, Registry, described, locked
+from service.replica import Replica
 from service.settings import Settings
 
 log = structlog.get_logger("service")
@@ -61,7 +63,8 @@ class State:
         self.model = model
         self.metrics = metrics
         self.index = RelationIndex(model.bundle.manifest.dimension)
-        synchronise(model, registry, self.index)
+        self.replica = Replica(model, registry, self.index)
+        self._follower = Follower(self.replica, registry, settings.poll_seconds) if registry.shared else None
         # One thread for the model: two batches at once would take the processors from each other.
         self._model_thread = ThreadPoolExecutor(1, "emma-model")
         self._writer_thread = ThreadPoolExecutor(1, "emma-writer")
@@ -81,16 +84,17 @@ class State:
             lambda relations: encode(model, relations), self._model_thread, batch_size=settings.batch_size, **limits
         )
         self._writer: Batcher[Callable[[], Any], Any] = Batcher(_call, self._writer_thread, batch_size=1, **limits)
-        self.registrar = Registrar(model, registry, self.index, self._encoder, self._writer)
+        self.registrar = Registrar(registry, self.index, self.replica.catch_up, self._encoder, self._writer)
         metrics.watch_queue(lambda: self.extractions.depth)
         metrics.watch_index(lambda: len(self.index), lambda: self.index.version)
+        metrics.watch_registry(lambda: self.replica.reachable, self.replica.lag_seconds)
         self._closing = ExitStack()
         self._closing.callback(self._model_thread.shutdown)
         self._closing.callback(self._writer_thread.shutdown)
 
     @classmethod
     def open(cls, settings: Settings, model: Model | None = None, metrics: Metrics | None = None) -> State:
-        """Load the model, take the data directory, and fill the index.
+        """Load the model, open the registry, and fill the index.
 
         Raises:
             StartupError: one of these cannot be done; the message says what to do.
@@ -98,15 +102,15 @@ class State:
         model = model or load_model(settings)
         warm_up(model)
         seed = (lambda: catalogue(model)) if settings.seed_catalogue else list
+        url = settings.registry()
         with ExitStack() as opened:
-            lock = DirectoryLock(settings.data_dir)
-            opened.callback(lock.release)
+            opened.enter_context(locked(url))
+            registry = Registry.open(url, model.bundle.manifest.fingerprint, seed)
+            opened.callback(registry.close)
             try:
-                registry = Registry.open(settings.data_dir, model.bundle.manifest.fingerprint, seed)
-                opened.callback(registry.close)
                 state = cls(settings, model, registry, metrics or Metrics())
             except RegistryUnavailableError as error:
-                raise StartupError(f"{error.message}; see to {settings.data_dir} and start again") from error
+                raise StartupError(f"{error.message}; see to the registry {described(url)} and start again") from error
             opened.push(state._closing)
             state._closing = opened.pop_all()
         log.info(
@@ -114,7 +118,7 @@ class State:
             model=model.bundle.manifest.name,
             relations=len(state.index),
             registry_version=state.index.version,
-            data_dir=str(settings.data_dir),
+            registry=described(url),
         )
         return state
 
@@ -122,14 +126,18 @@ class State:
         """Begin to answer; needs a running event loop."""
         for batcher in self._batchers():
             batcher.start()
+        if self._follower is not None:
+            self._follower.start()
 
     async def stop(self) -> None:
         """Fail what waits with 503, finish what runs."""
+        if self._follower is not None:
+            await self._follower.close()
         for batcher in self._batchers():
             await batcher.close()
 
     def close(self) -> None:
-        """Close the registry and give the data directory back."""
+        """Close the registry and, where only one process may use it, leave it to the next."""
         self._closing.close()
 
     def _batchers(self) -> tuple[Batcher[Any, Any], ...]:

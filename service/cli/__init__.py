@@ -9,7 +9,7 @@ import typer
 import service
 from models.bench import commands as bench
 from models.job import commands as offline
-from service.cli import extract, relations, serve
+from service.cli import db, extract, relations, serve
 
 app = typer.Typer(
     help="Zero-shot relation extraction: describe a relation in one sentence, use it in the next request.",
@@ -36,6 +36,7 @@ def main(
 app.command()(serve.serve)
 app.command()(extract.extract)
 app.add_typer(relations.app, name="relations")
+app.add_typer(db.app, name="db")
 for command in (offline.train, offline.evaluate, offline.export, offline.index, offline.calibrate, offline.build):
     app.command(rich_help_panel="Offline job")(command)
 app.add_typer(bench.app, name="bench", rich_help_panel="Offline job")

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -21,12 +21,16 @@ from service import schemas
 from service.cli.options import errors, fail, with_settings
 from service.errors import STATUS
 from service.extraction import Answer, Extractor, Model, Query
+from service.fields import TOP_K
 from service.index import RelationIndex
 from service.metrics import Metrics
 from service.registration import catalogue, entries, synchronise
-from service.registry import DirectoryLock, Registry
+from service.registry import Registry, locate, locked
 from service.settings import Settings
 from service.state import load_model
+
+Options = tuple[int, float | None, tuple[str, ...] | None, tuple[str, ...] | None]
+"""Of every query: how many candidates, the threshold, and the ids and the tags of the relations to choose from."""
 
 _OFFSETS = re.compile(r"(\d{1,9}):(\d{1,9})")
 
@@ -71,21 +75,23 @@ def extract(
     data_dir: Annotated[
         Path | None, typer.Option(help="Choose from the registry of this data directory, not from the catalogue.")
     ] = None,
-    top_k: Annotated[int, typer.Option(min=1, max=schemas.TOP_K, help="Candidates to answer with.")] = 3,
+    top_k: Annotated[int, typer.Option(min=1, max=TOP_K, help="Candidates to answer with.")] = 3,
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Score below which the relation is null.")
     ] = None,
     relation: Annotated[list[str] | None, typer.Option(help="Id of a relation to choose from; repeatable.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Tag of relations to choose from; repeatable.")] = None,
 ) -> None:
     """Extract the relation between two mentions of a sentence, or of every row of a file."""
     if (sentence is None) == (source is None):
         fail("give either a sentence or --input, one of the two", 2)
     restrict = tuple(dict.fromkeys(relation)) if relation else None
+    options = top_k, threshold, restrict, tuple(dict.fromkeys(tag)) if tag else None
     instance = None if sentence is None else _one(sentence, head, tail)
     model = load_model(settings)
     extractor = Extractor(model, _index(model, data_dir), Metrics())
     if instance is not None:
-        [answer] = extractor.extract([Query(instance, top_k, threshold, restrict)])
+        [answer] = extractor.extract([Query(instance, *options)])
         if isinstance(answer, Exception):
             fail(str(answer))
         typer.echo(json.dumps(asdict(answer), ensure_ascii=False, indent=2))
@@ -93,7 +99,7 @@ def extract(
     assert source is not None
     with ExitStack() as stack:
         target = stack.enter_context(output.open("w", encoding="utf-8")) if output else sys.stdout
-        refused, rows = _file(extractor, source, target, settings.batch_size, (top_k, threshold, restrict))
+        refused, rows = _file(extractor, source, target, settings.batch_size, options)
     if refused:
         fail(f"{refused} of {rows} rows could not be read; their lines have an `error` in place of the answer")
 
@@ -131,15 +137,9 @@ def _index(model: Model, data_dir: Path | None) -> RelationIndex:
         return index
     if not data_dir.is_dir():
         fail(f"there is no data directory {data_dir}", 2)
-    lock = DirectoryLock(data_dir)
-    try:
-        registry = Registry.open(data_dir, manifest.fingerprint, lambda: catalogue(model))
-        try:
-            synchronise(model, registry, index)
-        finally:
-            registry.close()
-    finally:
-        lock.release()
+    url = locate(data_dir)
+    with locked(url), closing(Registry.open(url, manifest.fingerprint, lambda: catalogue(model))) as registry:
+        synchronise(model, registry, index)
     return index
 
 
@@ -148,7 +148,7 @@ def _file(
     source: Path,
     target: TextIO,
     batch_size: int,
-    options: tuple[int, float | None, tuple[str, ...] | None],
+    options: Options,
 ) -> tuple[int, int]:
     refused = done = 0
     try:
@@ -167,9 +167,7 @@ def _file(
     return refused, done
 
 
-def _rows(
-    extractor: Extractor, lines: Sequence[str], options: tuple[int, float | None, tuple[str, ...] | None]
-) -> Iterator[Answer | Exception]:
+def _rows(extractor: Extractor, lines: Sequence[str], options: Options) -> Iterator[Answer | Exception]:
     read = [_read(line) for line in lines]
     queries = [Query(item, *options) for item in read if isinstance(item, Instance)]
     answers = iter(extractor.extract(queries))

@@ -1,13 +1,13 @@
-"""`emma relations`: the relations of a running service, and `reindex` for one that is stopped."""
+"""`emma relations`: the relations of a running service, and `reindex` for a new model."""
 
 from __future__ import annotations
 
-import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,24 +15,26 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from models.relation import Relation, read_relations
+from models.relation import Relation
 from service.cli.options import errors, explained, fail, with_settings
 from service.client import DEFAULT_URL, RefusedError, RelationClient, UnreachableError
 from service.errors import StartupError
 from service.extraction import Model
+from service.fields import BATCH_RELATIONS
 from service.registration import encode
-from service.registry import DirectoryLock, Draft
+from service.registry import Draft, is_shared, locked
 from service.registry import reindex as reindex_registry
+from service.relation_file import SUFFIX, Row, read_rows, writer
 from service.settings import Settings
 from service.state import load_model
-
-Value = TypeVar("Value")
 
 app = typer.Typer(help="List, add, import, export and reindex relations.", no_args_is_help=True)
 
 Url = Annotated[str, typer.Option(help="Where the service listens.", envvar="EMMA_URL")]
 MENDABLE = {409, 413, 422}
 """Statuses that say that a relation is at fault, not the service."""
+
+_ITEM = re.compile(r"items\.(\d+)")
 
 
 @app.command("list")
@@ -65,69 +67,78 @@ def add(
 
 @app.command("import")
 def import_relations(
-    files: Annotated[list[Path], typer.Argument(help="JSONL relation files.", exists=True, dir_okay=False)],
+    files: Annotated[
+        list[Path], typer.Argument(help="Relation files: JSONL, or CSV by its suffix.", exists=True, dir_okay=False)
+    ],
     replace: Annotated[bool, typer.Option("--replace", help="Replace relations that have other content.")] = False,
-    batch_size: Annotated[int, typer.Option(min=1, max=1000, help="Relations in one request.")] = 100,
+    batch_size: Annotated[
+        int, typer.Option(min=1, max=BATCH_RELATIONS, help="Relations that are registered together or not at all.")
+    ] = 100,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Register the relations of files with a running service; to repeat it is safe."""
-    refused = new = 0
+    """Register the relations of files with a running service, in batches; to repeat it is safe.
+
+    A batch with a row that is refused is not registered, and each such row is told with the reason.
+    """
+    rows = [row for file in files for row in read_rows(file)]
+    new = refused = left_out = 0
     with _client(url) as client, _progress("importing") as advance:
-        relations = list(read_relations(files).values())
-        for start in range(0, len(relations), batch_size):
-            batch = relations[start : start + batch_size]
+        for start in range(0, len(rows), batch_size):
+            batch = rows[start : start + batch_size]
             created, faults = _send(client, batch, replace)
             new += created
             refused += len(faults)
+            left_out += len(batch) - len(faults) if faults else 0
             for fault in faults:
                 errors.print(fault, markup=False)
-            advance(start + len(batch), len(relations))
-    typer.echo(f"{len(relations) - refused} relations registered, {new} of them new, {refused} refused")
+            advance(start + len(batch), len(rows))
+    registered = len(rows) - refused - left_out
+    typer.echo(
+        f"{registered} relations registered, {new} of them new, {refused} refused, {left_out} left out with them"
+    )
     if refused:
         raise typer.Exit(1)
 
 
 @app.command()
 def export(
-    output: Annotated[Path | None, typer.Argument(help="JSONL file to write; standard output if not given.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Argument(help="File to write: JSONL, or CSV by its suffix; JSONL to standard output if none."),
+    ] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Write the relations of a running service as a relation file."""
+    """Write the relations of a running service as a relation file, which `import` reads."""
     with _client(url) as client, ExitStack() as stack:
         advance = stack.enter_context(_progress("exporting"))
         pages = client.pages()
         first = next(pages)
         # Opened only now: a service that does not answer leaves the file as it is.
-        target = stack.enter_context(output.open("w", encoding="utf-8")) if output else sys.stdout
+        target = stack.enter_context(output.open("w", encoding="utf-8", newline="")) if output else sys.stdout
+        write = writer(target, as_csv=output is not None and output.suffix == SUFFIX)
         done = 0
         for relations, total in (first, *pages):
-            for relation in relations:
-                row: dict[str, Any] = {"id": relation.id, "name": relation.name, "description": relation.description}
-                if relation.paraphrases:
-                    row["paraphrases"] = relation.paraphrases
-                target.write(json.dumps(row, ensure_ascii=False) + "\n")
+            write(relations)
             done += len(relations)
             advance(done, total)
 
 
 @app.command()
-@with_settings("data_dir", "bundle", "threads")
+@with_settings("data_dir", "database_url", "bundle", "threads")
 def reindex(settings: Settings) -> None:
-    """Encode the relations of a stopped service again, with the encoder of the bundle."""
+    """Encode the relations of a registry again, with the encoder of the bundle.
+
+    A service on a data directory has to be stopped. Services on a database go on extracting meanwhile; start them
+    again afterwards, with the bundle, one after the other.
+    """
     model = load_model(settings)
-    if not settings.data_dir.is_dir():
+    url = settings.registry()
+    if not is_shared(url) and not settings.data_dir.is_dir():
         raise StartupError(f"there is no data directory {settings.data_dir}: nothing to encode again")
-    lock = DirectoryLock(settings.data_dir)
-    try:
-        with _progress("encoding") as advance:
-            count = reindex_registry(
-                settings.data_dir,
-                model.bundle.manifest.fingerprint,
-                lambda relations: drafts(model, relations),
-                advance,
-            )
-    finally:
-        lock.release()
+    with locked(url), _progress("encoding") as advance:
+        count = reindex_registry(
+            url, model.bundle.manifest.fingerprint, lambda relations: drafts(model, relations), advance
+        )
     typer.echo(f"{count} relations encoded with {model.bundle.manifest.name}")
 
 
@@ -144,26 +155,32 @@ def drafts(model: Model, relations: Sequence[Relation]) -> list[Draft]:
     return [draft for draft in encoded if isinstance(draft, Draft)]
 
 
-def _send(client: RelationClient, batch: Sequence[Relation], replace: bool) -> tuple[int, list[str]]:
-    if not replace:
-        try:
-            return client.add_all(batch), []
-        except RefusedError as error:
-            if error.status not in MENDABLE:
-                raise
-    # One at a time, to register the others and to say which ones are at fault.
-    created, faults = 0, []
-    for relation in batch:
-        try:
-            if replace:
-                created += client.replace(relation)
-            else:
-                created += client.add_all([relation])
-        except RefusedError as error:
-            if error.status not in MENDABLE:
-                raise
-            faults.append(f"{relation.id}: {error}")
-    return created, faults
+def _send(client: RelationClient, batch: Sequence[Row], replace: bool) -> tuple[int, list[str]]:
+    """Register a batch: how many are new, or, for each row at fault, where it stands and why it is refused."""
+    faults = [f"{row.place}: {row.fault}" for row in batch if row.fault is not None]
+    relations = [row.relation for row in batch if row.relation is not None]
+    if faults:
+        return 0, faults
+    try:
+        return client.add_all(relations, replace), []
+    except RefusedError as error:
+        if error.status not in MENDABLE:
+            raise
+        refused = _conflicts(client, batch) if error.status == 409 else []
+        if len(batch) == 1:
+            refused = [f"{batch[0].place}: {error}"]
+        elif found := _ITEM.match(error.field or ""):
+            refused = [f"{batch[int(found[1])].place}: {error}"]
+        return 0, refused or [f"{batch[0].place} and the {len(batch) - 1} that follow: {error}"]
+
+
+def _conflicts(client: RelationClient, batch: Sequence[Row]) -> list[str]:
+    known = [(row, row.relation and client.get(row.relation.id)) for row in batch]
+    return [
+        f"{row.place}: {there.id}: registered already with other content; --replace replaces it"
+        for row, there in known
+        if there and there != row.relation
+    ]
 
 
 @contextmanager

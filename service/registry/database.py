@@ -1,75 +1,116 @@
-"""The SQLite file: how it is opened, brought to the current schema, and what its errors mean."""
+"""The database: how it is connected to, what a transaction promises, and what its errors mean."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.util.exc import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from service.errors import RegistryUnavailableError, StartupError
+from service.errors import RegistryUnavailableError
+from service.registry.location import is_shared
 
-NAME = "registry.db"
 BUSY_MILLISECONDS = 5_000
+CONNECTIONS = 10
+"""Connections that one process has to a server at most."""
+
+_POSTGRESQL: dict[str, Any] = {
+    "application_name": "emma",
+    "connect_timeout": 5,
+    # A server that has gone without a word is noticed within a quarter of a minute.
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 15_000,
+    # A pooler may give each transaction another connection, where the statement was never prepared.
+    "prepare_threshold": None,
+}
+# For the transaction alone. A writer that waits, or that holds the others up because its process was stopped, is given
+# up by the server; and what is committed is on disk, also where the server's own settings do not ask for it.
+_TERMS = (
+    f"SELECT set_config('lock_timeout', '{BUSY_MILLISECONDS}', true), set_config('statement_timeout', '30s', true), "
+    "set_config('idle_in_transaction_session_timeout', '10s', true), "
+    "set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true)"
+)
+_INSUFFICIENT_PRIVILEGE = "42501"
 
 
-def open_database(path: Path, busy_milliseconds: int = BUSY_MILLISECONDS) -> Engine:
-    """Open or create the file and migrate it to the current schema.
+def connect(url: URL, busy_milliseconds: int = BUSY_MILLISECONDS) -> Engine:
+    """An engine for a registry; nothing is opened yet.
 
-    Raises:
-        StartupError: the file is no registry, cannot be written, or is of a newer release.
+    Args:
+        url: as `locate` makes it.
+        busy_milliseconds: how long a write waits for another program that has a SQLite file locked.
     """
+    if is_shared(url):
+        return create_engine(
+            url,
+            pool_size=CONNECTIONS,
+            max_overflow=0,
+            pool_timeout=BUSY_MILLISECONDS / 1000,
+            pool_pre_ping=True,
+            connect_args=arguments(url),
+        )
     # As many connections as the framework has worker threads may be open at once.
-    engine = create_engine(URL.create("sqlite", database=str(path)), pool_size=5, max_overflow=-1)
+    engine = create_engine(url, pool_size=5, max_overflow=-1)
     event.listen(engine, "connect", _configure(busy_milliseconds))
     event.listen(engine, "begin", _begin)
-    try:
-        with engine.begin() as connection:
-            migrate(connection)
-    except DatabaseError as error:
-        engine.dispose()
-        raise StartupError(
-            f"cannot open the registry {path}: {error.orig}; restore it from a backup, or point EMMA_DATA_DIR elsewhere"
-        ) from error
-    except CommandError as error:
-        engine.dispose()
-        raise StartupError(
-            f"the registry {path} was written by a newer release of EMMA ({error}): use that release"
-        ) from error
     return engine
+
+
+def arguments(url: URL) -> dict[str, Any]:
+    """What psycopg is given to connect to a server; what the URL says goes before what is set here."""
+    _, given = url.get_dialect()().create_connect_args(url)
+    return {**_POSTGRESQL, **given}
 
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """One transaction: committed and on disk when the block ends, undone when it raises.
+    """One transaction that may write: committed and on disk when the block ends, undone when it raises.
 
     Raises:
-        RegistryUnavailableError: the disk is full, the file read-only or locked, or the like.
+        RegistryUnavailableError: the disk is full, the file read-only or locked, the server gone, or the like.
     """
+    with _available(), engine.begin() as connection:
+        if is_shared(engine.url):
+            connection.exec_driver_sql(_TERMS)
+        yield connection
+
+
+@contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """One transaction that reads, and sees in all of its statements what was committed when it began.
+
+    Raises:
+        RegistryUnavailableError: the registry cannot be read.
+    """
+    if is_shared(engine.url):
+        engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    with _available(), engine.begin() as connection:
+        yield connection
+
+
+def reason(error: DatabaseError) -> str:
+    """What the database says, on one line."""
+    return " ".join(str(error.orig).split())
+
+
+@contextmanager
+def _available() -> Iterator[None]:
     try:
-        with engine.begin() as connection:
-            yield connection
-    except (IntegrityError, ProgrammingError, DataError):
-        # Faults of this package, not of the database.
-        raise
+        yield
+    except PoolTimeoutError as error:
+        raise RegistryUnavailableError(f"all {CONNECTIONS} connections to the registry are in use") from error
     except DatabaseError as error:
-        raise RegistryUnavailableError(f"the registry cannot be used now: {error.orig}") from error
-
-
-def migrate(connection: Connection, revision: str = "head") -> None:
-    """Bring the tables to a revision of the schema, without a commit."""
-    config = Config()
-    config.set_main_option("script_location", "service.registry:migrations")
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    command.upgrade(config, revision)
+        refused = getattr(error.orig, "sqlstate", None) == _INSUFFICIENT_PRIVILEGE
+        if isinstance(error, IntegrityError | ProgrammingError | DataError) and not refused:
+            # Faults of this package, not of the database.
+            raise
+        raise RegistryUnavailableError(f"the registry cannot be used now: {reason(error)}") from error
 
 
 def _configure(busy_milliseconds: int) -> Any:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from sqlalchemy import URL
+
 from service.errors import StartupError
+from service.registry.location import is_shared
 
 NAME = "emma.lock"
 
@@ -36,7 +41,8 @@ class DirectoryLock:
             self._file.close()
             raise StartupError(
                 f"the data directory {directory} is in use by another process (pid {holder}), and two of them would "
-                "not see each other's relations: stop that one, or give this one its own EMMA_DATA_DIR"
+                "not see each other's relations: stop that one, give this one its own EMMA_DATA_DIR, or let both share "
+                "a PostgreSQL database through EMMA_DATABASE_URL"
             ) from error
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
@@ -45,3 +51,20 @@ class DirectoryLock:
     def release(self) -> None:
         """Give the lock back; the file stays, because removing it would race with the next to take it."""
         self._file.close()
+
+
+@contextmanager
+def locked(url: URL) -> Iterator[None]:
+    """Keep other processes away from a registry that only one may use; nothing happens for one that many may.
+
+    Raises:
+        StartupError: another process has it, or its directory cannot be written.
+    """
+    if is_shared(url):
+        yield
+        return
+    lock = DirectoryLock(Path(url.database or "").parent)
+    try:
+        yield
+    finally:
+        lock.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from models.relation import Relation
 
 Vector = npt.NDArray[np.float32]
+Action = Literal["created", "replaced", "deleted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,31 +20,35 @@ class Draft:
     """A relation to be written.
 
     Attributes:
-        paraphrases: further wordings of the description.
-        truncated: whether the model reads only the beginning of one of the wordings.
+        relation: what a client says of it.
+        truncated: whether the model reads only the beginning of one of its wordings.
         vector: of all wordings together.
     """
 
-    id: str
-    name: str
-    description: str
-    paraphrases: tuple[str, ...]
+    relation: Relation
     truncated: bool
     vector: Vector
+
+    @property
+    def id(self) -> str:
+        """The relation's id."""
+        return self.relation.id
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """A registered relation; `version` is the registry's since which it is as it is."""
 
-    id: str
-    name: str
-    description: str
-    paraphrases: tuple[str, ...]
+    relation: Relation
     truncated: bool
     version: int
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def id(self) -> str:
+        """The relation's id."""
+        return self.relation.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +75,40 @@ class Page:
     records: list[Record]
     next_cursor: str | None
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A key that makes a request take effect once, and a digest of that request."""
+
+    key: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that was done to a relation.
+
+    Attributes:
+        version: of the registry that it made.
+        action: what was done.
+        actor: who did it, None where that is not known.
+        at: when.
+        content: the relation from then on, by field; None where it was deleted.
+        changed: the fields that are not as they were before.
+    """
+
+    version: int
+    action: Action
+    actor: str | None
+    at: datetime
+    content: dict[str, Any] | None
+    changed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Events of one relation, the latest first, and the version to go on from (None at the end)."""
+
+    events: list[Event]
+    next_cursor: int | None

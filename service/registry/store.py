@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
+from sqlalchemy import URL, Connection, Engine, func, insert, select
+from sqlalchemy.exc import DatabaseError
 
-from models.relation import Relation
-from service.errors import ConflictError, NotFoundError, StartupError, named
-from service.registry import tables
-from service.registry.database import BUSY_MILLISECONDS, NAME, open_database, transaction
-from service.registry.records import Draft, Page, Record, Stored, Written
+from service.errors import ConflictError, NotFoundError, RegistryUnavailableError, StartupError, named
+from service.registry import history, idempotency, rows, tables
+from service.registry.database import BUSY_MILLISECONDS, connect, reason, snapshot, transaction
+from service.registry.location import advice, described, is_shared
+from service.registry.notifications import notifications, notify
+from service.registry.records import Draft, History, Once, Page, Record, Stored, Written
+from service.registry.rows import RELATIONS
+from service.registry.schema import prepare
 
 CHUNK = 1_000
-"""Rows that are in memory at once while the registry is read or encoded again."""
-
-_STORED = np.dtype("<f4")
-_RELATIONS = tables.relations
-_RELATION = [_RELATIONS.c[name] for name in ("id", "name", "description", "paraphrases")]
-_RECORD = [_RELATIONS.c[field.name] for field in fields(Record)]
+"""Rows that are in memory at once while the registry is read."""
 
 
 class Registry:
-    """The relations of one data directory. Safe to call from several threads; writes take turns."""
+    """The relations of one database. Safe to call from several threads and processes; writes take turns."""
 
     def __init__(self, engine: Engine, fingerprint: str) -> None:
         self._engine = engine
@@ -37,94 +33,100 @@ class Registry:
     @classmethod
     def open(
         cls,
-        directory: Path,
+        url: URL,
         fingerprint: str,
         seed: Callable[[], Sequence[Draft]] = list,
         busy_milliseconds: int = BUSY_MILLISECONDS,
     ) -> Registry:
-        """Open the registry of a directory, or make one.
+        """Open a registry, or make one where there is none.
 
         Args:
-            directory: the data directory; has to exist.
+            url: as `locate` makes it; the directory of a SQLite file has to exist.
             fingerprint: of the encoder that the vectors have to be from.
             seed: called for the relations of a registry that is new.
-            busy_milliseconds: how long a write waits for another program that has the file locked.
+            busy_milliseconds: how long a write waits for another program that has a SQLite file locked.
 
         Raises:
-            StartupError: the file cannot be used, or its vectors are another encoder's.
+            StartupError: it cannot be used, has another schema, or its vectors are another encoder's.
         """
-        engine = open_database(directory / NAME, busy_milliseconds)
+        engine = connect(url, busy_milliseconds)
         try:
-            with transaction(engine) as connection:
+            with engine.begin() as connection:
+                prepare(connection)
                 found = connection.execute(select(tables.registry.c.fingerprint)).scalar_one_or_none()
                 if found is None:
                     _found(connection, fingerprint, seed())
                 elif found != fingerprint:
                     raise StartupError(
-                        f"the registry in {directory} was made by encoder {found}, the bundle has encoder "
+                        f"the registry {described(url)} was made by encoder {found}, the bundle has encoder "
                         f"{fingerprint}, and their vectors cannot be compared: point EMMA_BUNDLE at the bundle that "
-                        "made it, or EMMA_DATA_DIR at another directory, or run `emma relations reindex`"
+                        "made it, or EMMA_DATA_DIR or EMMA_DATABASE_URL at another registry, or run "
+                        "`emma relations reindex`"
                     )
+        except DatabaseError as error:
+            engine.dispose()
+            raise StartupError(f"cannot open the registry {described(url)}: {reason(error)}; {advice(url)}") from error
         except BaseException:
             engine.dispose()
             raise
         return cls(engine, fingerprint)
 
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may write to it."""
+        return is_shared(self._engine.url)
+
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
 
-    def add(self, drafts: Sequence[Draft]) -> list[Written]:
+    def add(
+        self, drafts: Sequence[Draft], actor: str | None = None, once: Once | None = None, replace: bool = False
+    ) -> list[Written]:
         """Register relations, all or none; one that is there already with the same content is left as it is.
 
+        Args:
+            drafts: no id twice.
+            actor: who does it, for the history.
+            once: what makes a repetition of the request answer as the first did, and do nothing.
+            replace: whether to put a relation in place of one of the same id that has other content.
+
         Raises:
-            ConflictError: an id stands for a relation with other content.
-            RegistryUnavailableError: nothing was written.
+            ConflictError: an id stands for a relation with other content, which is not to be replaced.
+            InvalidError: the key of `once` came with another request before.
+            RegistryUnavailableError: nothing was written, or it is not known whether it was.
         """
         with self._write() as (connection, version):
-            known = _live(connection, [draft.id for draft in drafts])
-            taken = [x.id for x in drafts if x.id in known and not _same(x, known[x.id])]
-            if taken:
+            if once is not None and (before := idempotency.answered(connection, once)) is not None:
+                connection.rollback()
+                return before
+            known = rows.live(connection, [draft.id for draft in drafts])
+            new = [draft for draft in drafts if draft.id not in known or known[draft.id].relation != draft.relation]
+            taken = [draft.id for draft in new if draft.id in known]
+            if taken and not replace:
                 raise ConflictError(
-                    f"registered already with another name, description or paraphrases: {named(taken)}; "
-                    "PUT /relations/{id} replaces a relation",
+                    f"registered already with other content: {named(taken)}; PUT /relations/{{id}} replaces a relation",
                     "id" if len(drafts) == 1 else "items",
                 )
-            fresh = [draft for draft in drafts if draft.id not in known]
-            added = self._put(connection, fresh, version) if fresh else {}
-            if not fresh:
+            put = rows.put(connection, new, self.fingerprint, version, actor) if new else {}
+            answer = [Written((known | put)[draft.id], draft.id not in known) for draft in drafts]
+            if once is not None:
+                idempotency.keep(connection, once, answer)
+            elif not new:
                 connection.rollback()
-        return [Written((known | added)[draft.id], draft.id in added) for draft in drafts]
+        return answer
 
-    def replace(self, draft: Draft) -> Written:
-        """Register a relation, in place of the one of the same id if there is one.
-
-        Raises:
-            RegistryUnavailableError: nothing was written.
-        """
-        with self._write() as (connection, version):
-            known = _live(connection, [draft.id]).get(draft.id)
-            if known is not None and _same(draft, known):
-                connection.rollback()
-                return Written(known, created=False)
-            put = self._put(connection, [draft], version, known.created_at if known else None)
-        return Written(put[draft.id], created=known is None)
-
-    def delete(self, relation_id: str) -> None:
+    def delete(self, relation_id: str, actor: str | None = None) -> None:
         """Delete a relation; a tombstone stays.
 
         Raises:
             NotFoundError: there is no such relation.
-            RegistryUnavailableError: nothing was written.
+            RegistryUnavailableError: nothing was written, or it is not known whether it was.
         """
         with self._write() as (connection, version):
-            if not _live(connection, [relation_id]):
+            if not rows.live(connection, [relation_id]):
                 raise NotFoundError(_no_relation(relation_id), "relation_id")
-            connection.execute(
-                update(_RELATIONS)
-                .where(_RELATIONS.c.id == relation_id)
-                .values(deleted=True, vector=b"", version=version, updated_at=datetime.now(UTC))
-            )
+            rows.bury(connection, relation_id, version, actor)
 
     def get(self, relation_id: str) -> Record:
         """One relation.
@@ -133,11 +135,24 @@ class Registry:
             NotFoundError: there is no such relation.
             RegistryUnavailableError: the registry cannot be read.
         """
-        with transaction(self._engine) as connection:
-            found = _live(connection, [relation_id])
+        with snapshot(self._engine) as connection:
+            found = rows.live(connection, [relation_id])
         if not found:
             raise NotFoundError(_no_relation(relation_id), "relation_id")
         return found[relation_id]
+
+    def history(self, relation_id: str, before: int | None = None, limit: int = 100) -> History:
+        """What was done to a relation, the latest first, before a version if one is given.
+
+        Raises:
+            NotFoundError: there never was such a relation.
+            RegistryUnavailableError: the registry cannot be read.
+        """
+        with snapshot(self._engine) as connection:
+            found = history.read(connection, relation_id, before, limit) if rows.possible(relation_id) else None
+        if found is None or (before is None and not found.events):
+            raise NotFoundError(_no_relation(relation_id), "relation_id")
+        return found
 
     def page(self, after: str | None = None, limit: int = 100) -> Page:
         """Up to `limit` relations whose ids come after the given one.
@@ -145,85 +160,55 @@ class Registry:
         Raises:
             RegistryUnavailableError: the registry cannot be read.
         """
-        wanted = select(*_RECORD).where(~_RELATIONS.c.deleted).order_by(_RELATIONS.c.id).limit(limit + 1)
+        wanted = select(*rows.RECORD).where(~RELATIONS.c.deleted).order_by(RELATIONS.c.id).limit(limit + 1)
         if after is not None:
-            wanted = wanted.where(_RELATIONS.c.id > after)
-        with transaction(self._engine) as connection:
-            records = [Record(*row) for row in connection.execute(wanted)]
-            total = connection.execute(select(func.count()).where(~_RELATIONS.c.deleted)).scalar_one()
+            wanted = wanted.where(RELATIONS.c.id > after)
+        with snapshot(self._engine) as connection:
+            records = [rows.record(row) for row in connection.execute(wanted)]
+            total = connection.execute(select(func.count()).where(~RELATIONS.c.deleted)).scalar_one()
         return Page(records[:limit], records[limit - 1].id if len(records) > limit else None, total)
 
     def changes(self, since: int = 0) -> Iterator[tuple[int, list[Stored]]]:
         """What was written after a version, in order, as (version that is then complete, rows).
 
         Raises:
-            RegistryUnavailableError: the registry cannot be read.
+            RegistryUnavailableError: the registry cannot be read, or is another encoder's or an earlier one by now.
         """
-        columns = [*_RELATION, _RELATIONS.c.version, _RELATIONS.c.deleted, _RELATIONS.c.vector]
-        wanted = select(*columns).where(_RELATIONS.c.version > since).order_by(_RELATIONS.c.version, _RELATIONS.c.id)
-        with transaction(self._engine) as connection:
-            version = connection.execute(select(tables.registry.c.version)).scalar_one()
-            rows: list[Stored] = []
+        columns = [*rows.RELATION, RELATIONS.c.version, RELATIONS.c.deleted, RELATIONS.c.vector]
+        wanted = select(*columns).where(RELATIONS.c.version > since).order_by(RELATIONS.c.version, RELATIONS.c.id)
+        with snapshot(self._engine) as connection:
+            state = connection.execute(select(tables.registry.c.version, tables.registry.c.fingerprint)).one()
+            rows.require_fingerprint(state.fingerprint, self.fingerprint)
+            if state.version < since:
+                raise RegistryUnavailableError(
+                    f"the registry is at version {state.version}, and version {since} was read from it before: it was "
+                    "put back, by a backup or a standby; start this process again to read it anew"
+                )
+            found: list[Stored] = []
             for row in connection.execution_options(yield_per=CHUNK).execute(wanted):
-                if len(rows) == CHUNK:
+                if len(found) == CHUNK:
                     # A version may have rows on both sides of the cut, so only the ones before it are complete.
-                    yield row.version - 1, rows
-                    rows = []
-                vector = None if row.deleted else np.frombuffer(row.vector, _STORED).astype(np.float32)
-                relation = Relation(row.id, row.name, row.description, row.paraphrases)
-                rows.append(Stored(relation, row.version, vector))
-            yield version, rows
+                    yield row.version - 1, found
+                    found = []
+                vector = None if row.deleted else np.frombuffer(row.vector, rows.STORED).astype(np.float32)
+                found.append(Stored(rows.relation(row), row.version, vector))
+            yield state.version, found
+
+    def notify(self, text: str) -> None:
+        """Tell every process that listens; raises `RegistryUnavailableError`."""
+        with transaction(self._engine) as connection:
+            notify(connection, text)
+
+    def notifications(self) -> AsyncGenerator[str | None]:
+        """What is told from now on: the version of each write, and what `notify` is given; see there for the rest."""
+        return notifications(self._engine.url)
 
     @contextmanager
     def _write(self) -> Iterator[tuple[Connection, int]]:
         with transaction(self._engine) as connection:
-            yield connection, _bump(connection)
-
-    def _put(
-        self, connection: Connection, drafts: Sequence[Draft], version: int, created_at: datetime | None = None
-    ) -> dict[str, Record]:
-        return _insert(connection, drafts, self.fingerprint, version, created_at)
-
-
-def reindex(
-    directory: Path,
-    fingerprint: str,
-    encode: Callable[[Sequence[Relation]], Sequence[Draft]],
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> int:
-    """Encode every relation again, in one transaction; the number of relations.
-
-    Args:
-        directory: the data directory, which no service may be using.
-        fingerprint: of the encoder that encodes.
-        encode: makes drafts of up to `CHUNK` relations.
-        progress: called with the number of relations that are done and the number there are.
-
-    Raises:
-        StartupError: there is no registry, or it cannot be opened.
-        RegistryUnavailableError: the registry cannot be written; it is as it was.
-    """
-    if not (directory / NAME).is_file():
-        raise StartupError(f"there is no registry in {directory}: nothing to encode again")
-    engine = open_database(directory / NAME)
-    statement = update(_RELATIONS).where(_RELATIONS.c.id == bindparam("row_id"))
-    try:
-        with transaction(engine) as connection:
-            version = _bump(connection)
-            connection.execute(update(tables.registry).values(fingerprint=fingerprint))
-            live = select(*_RELATION).where(~_RELATIONS.c.deleted).order_by(_RELATIONS.c.id)
-            relations = [Relation(*row) for row in connection.execute(live)]
-            for start in range(0, len(relations), CHUNK):
-                drafts = encode(relations[start : start + CHUNK])
-                rows = [_row(draft, fingerprint, version) for draft in drafts]
-                changed = ("truncated", "vector", "fingerprint", "version")
-                connection.execute(
-                    statement, [{"row_id": row["id"], **{name: row[name] for name in changed}} for row in rows]
-                )
-                progress(start + len(drafts), len(relations))
-    finally:
-        engine.dispose()
-    return len(relations)
+            version, fingerprint = rows.bump(connection)
+            rows.require_fingerprint(fingerprint, self.fingerprint)
+            yield connection, version
 
 
 def _found(connection: Connection, fingerprint: str, drafts: Sequence[Draft]) -> None:
@@ -232,52 +217,7 @@ def _found(connection: Connection, fingerprint: str, drafts: Sequence[Draft]) ->
         insert(tables.registry).values(id=1, version=version, fingerprint=fingerprint, created_at=datetime.now(UTC))
     )
     if drafts:
-        _insert(connection, drafts, fingerprint, version, None)
-
-
-def _bump(connection: Connection) -> int:
-    # The first statement of every write: it locks, so that versions are committed in their order.
-    count = tables.registry.c.version
-    return int(connection.execute(update(tables.registry).values(version=count + 1).returning(count)).scalar_one())
-
-
-def _live(connection: Connection, ids: Sequence[str]) -> dict[str, Record]:
-    wanted = select(*_RECORD).where(_RELATIONS.c.id.in_(ids), ~_RELATIONS.c.deleted)
-    return {row.id: Record(*row) for row in connection.execute(wanted)}
-
-
-def _same(draft: Draft, record: Record) -> bool:
-    return (draft.name, draft.description, draft.paraphrases) == (record.name, record.description, record.paraphrases)
-
-
-def _row(draft: Draft, fingerprint: str, version: int) -> dict[str, Any]:
-    return {
-        "id": draft.id,
-        "name": draft.name,
-        "description": draft.description,
-        "paraphrases": draft.paraphrases,
-        "truncated": draft.truncated,
-        "vector": draft.vector.astype(_STORED).tobytes(),
-        "fingerprint": fingerprint,
-        "version": version,
-        "deleted": False,
-    }
-
-
-def _insert(
-    connection: Connection, drafts: Sequence[Draft], fingerprint: str, version: int, created_at: datetime | None
-) -> dict[str, Record]:
-    now = datetime.now(UTC)
-    rows: list[Mapping[str, Any]] = [
-        _row(draft, fingerprint, version) | {"created_at": created_at or now, "updated_at": now} for draft in drafts
-    ]
-    # What these ids stood for until now: tombstones, or the relation that is replaced.
-    connection.execute(delete(_RELATIONS).where(_RELATIONS.c.id.in_([draft.id for draft in drafts])))
-    connection.execute(insert(_RELATIONS), rows)
-    return {
-        x.id: Record(x.id, x.name, x.description, x.paraphrases, x.truncated, version, created_at or now, now)
-        for x in drafts
-    }
+        rows.put(connection, drafts, fingerprint, version)
 
 
 def _no_relation(relation_id: str) -> str:

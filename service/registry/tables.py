@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 
 
@@ -55,6 +56,9 @@ class Texts(TypeDecorator[tuple[str, ...]]):
 
 metadata = MetaData()
 
+RelationId = String(128).with_variant(String(128, collation="C"), "postgresql")
+"""Ordered by its bytes in every database, so that pages are."""
+
 registry = Table(
     "registry",
     metadata,
@@ -67,10 +71,16 @@ registry = Table(
 relations = Table(
     "relations",
     metadata,
-    Column("id", String(128), primary_key=True),
+    Column("id", RelationId, primary_key=True),
     Column("name", Text, nullable=False),
     Column("description", Text, nullable=False),
     Column("paraphrases", Texts, nullable=False, server_default="[]"),
+    Column("inverse", String(128)),
+    Column("symmetric", Boolean, nullable=False, server_default=false()),
+    Column("head_types", Texts, nullable=False, server_default="[]"),
+    Column("tail_types", Texts, nullable=False, server_default="[]"),
+    Column("aliases", Texts, nullable=False, server_default="[]"),
+    Column("tags", Texts, nullable=False, server_default="[]"),
     Column("truncated", Boolean, nullable=False),
     # Little-endian float32; empty where the relation is deleted.
     Column("vector", LargeBinary, nullable=False),
@@ -80,4 +90,27 @@ relations = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Index("relations_version", "version"),
+)
+
+history = Table(
+    "history",
+    metadata,
+    Column("relation_id", RelationId, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("action", String(16), nullable=False),
+    Column("actor", Text),
+    Column("at", UtcDateTime, nullable=False),
+    # What the relation is from then on, by field; null where it was deleted.
+    Column("content", JSON(none_as_null=True)),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("key", String(255), primary_key=True),
+    # Of the request that came with the key.
+    Column("digest", String(64), nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index("idempotency_at", "at"),
 )

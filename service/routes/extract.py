@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter, Request
 
 from models.text import InputError
@@ -9,7 +11,7 @@ from service.connection import while_connected
 from service.errors import responses
 from service.extraction import Answer, Query, within
 from service.schemas import Candidate, ExtractBatchRequest, ExtractBatchResponse, ExtractRequest, ExtractResponse
-from service.state import Current
+from service.state import Current, State
 
 router = APIRouter(tags=["extraction"], responses=responses(413, 422, 429, 504))
 
@@ -17,7 +19,7 @@ router = APIRouter(tags=["extraction"], responses=responses(413, 422, 429, 504))
 @router.post("/extract")
 async def extract(body: ExtractRequest, request: Request, state: Current) -> ExtractResponse:
     """Extract the relation between two mentions of a sentence; null where no relation is sure enough."""
-    [answer] = await while_connected(request, state.extractions.submit([_query(body)]))
+    [answer] = await while_connected(request, _answers(state, [_query(body)], body.min_version))
     if isinstance(answer, Exception):
         raise answer
     return _response(answer)
@@ -32,7 +34,8 @@ async def extract_batch(body: ExtractBatchRequest, request: Request, state: Curr
             queries.append(_query(item))
         except InputError as error:
             raise within(position, error) from error
-    answers = await while_connected(request, state.extractions.submit(queries))
+    wanted = max(item.min_version for item in body.items)
+    answers = await while_connected(request, _answers(state, queries, wanted))
     results = []
     for position, answer in enumerate(answers):
         if isinstance(answer, Exception):
@@ -41,9 +44,15 @@ async def extract_batch(body: ExtractBatchRequest, request: Request, state: Curr
     return ExtractBatchResponse(results=results)
 
 
+async def _answers(state: State, queries: Sequence[Query], min_version: int) -> list[Answer | Exception]:
+    await state.replica.reach(min_version, state.settings.version_wait_seconds)
+    return await state.extractions.submit(queries)
+
+
 def _query(body: ExtractRequest) -> Query:
     relations = None if body.relations is None else tuple(body.relations)
-    return Query(body.instance(), body.top_k, body.threshold, relations)
+    tags = None if body.tags is None else tuple(body.tags)
+    return Query(body.instance(), body.top_k, body.threshold, relations, tags)
 
 
 def _response(answer: Answer) -> ExtractResponse:

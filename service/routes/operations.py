@@ -21,7 +21,7 @@ async def healthz() -> Health:
 
 @router.get("/readyz", responses=responses())
 async def readyz(state: Current) -> Health:
-    """Say whether extractions and registrations are answered."""
+    """Say whether extractions are answered; they are also while the registry cannot be reached."""
     return Health(status="ready")
 
 

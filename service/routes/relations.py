@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from pydantic import BaseModel
 
 from models.relation import Relation
 from service.errors import responses
+from service.extraction import DECIMALS
+from service.fields import ID_PATTERN, PAGE_RELATIONS, VERSIONS, RelationId
+from service.index import Hit
 from service.registration import derived_id
-from service.registry import Record
+from service.registry import Event, Once, Record, content
 from service.schemas import (
-    PAGE_RELATIONS,
+    RegisteredRelation,
     RelationBatch,
     RelationBatchResponse,
-    RelationId,
+    RelationEvent,
+    RelationHistory,
     RelationInput,
     RelationPage,
     RelationRecord,
     RelationUpdate,
+    SimilarRelation,
 )
 from service.state import Current
 
 router = APIRouter(tags=["relations"])
 
 Key = Annotated[str, Path(description="Id of a relation.", examples=["P19"])]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        pattern="^[!-~]{1,255}$",
+        description="Made anew for each request and sent again with a repetition of it, which is then answered as the "
+        "first was and does nothing; known for 24 hours.",
+    ),
+]
 _WRITING = (413, 422, 429, 504)
 _CREATED: dict[int | str, dict[str, Any]] = {
     201: {
@@ -40,14 +56,17 @@ _CREATED: dict[int | str, dict[str, Any]] = {
     responses={
         **responses(409, *_WRITING),
         **_CREATED,
-        200: {"model": RelationRecord, "description": "The same relation was there already."},
+        200: {"model": RegisteredRelation, "description": "The same relation was there already."},
     },
 )
-async def create_relation(body: RelationInput, request: Request, response: Response, state: Current) -> RelationRecord:
+async def create_relation(
+    body: RelationInput, request: Request, response: Response, state: Current, idempotency_key: IdempotencyKey = None
+) -> RegisteredRelation:
     """Register a relation; the next extraction knows it."""
-    [written] = await state.registrar.add([_relation(body)])
+    once = _once(request, body, idempotency_key)
+    written, similar = await state.registrar.register(_relation(body), _actor(request), once)
     _mark(request, response, written.record, written.created)
-    return _record(written.record)
+    return _registered(written.record, similar)
 
 
 @router.post(
@@ -56,12 +75,16 @@ async def create_relation(body: RelationInput, request: Request, response: Respo
     responses={
         **responses(409, *_WRITING),
         201: {"description": "At least one relation is new."},
-        200: {"model": RelationBatchResponse, "description": "All of the relations were there already."},
+        200: {"model": RelationBatchResponse, "description": "None of the relations is new."},
     },
 )
-async def create_relations(body: RelationBatch, response: Response, state: Current) -> RelationBatchResponse:
+async def create_relations(
+    body: RelationBatch, request: Request, response: Response, state: Current, idempotency_key: IdempotencyKey = None
+) -> RelationBatchResponse:
     """Register relations together: all of them or, where one is refused, none."""
-    written = await state.registrar.add([_relation(item) for item in body.items])
+    once = _once(request, body, idempotency_key)
+    relations = [_relation(item) for item in body.items]
+    written = await state.registrar.add(relations, _actor(request), once, body.replace)
     created = sum(each.created for each in written)
     response.status_code = 201 if created else 200
     return RelationBatchResponse(items=[_record(each.record) for each in written], created=created)
@@ -72,7 +95,7 @@ async def list_relations(
     state: Current,
     limit: Annotated[int, Query(ge=1, le=PAGE_RELATIONS, description="Relations to answer with.")] = 100,
     cursor: Annotated[
-        str | None, Query(min_length=1, max_length=128, description="The `next_cursor` of the page before.")
+        str | None, Query(pattern=ID_PATTERN, description="The `next_cursor` of the page before.")
     ] = None,
 ) -> RelationPage:
     """List the relations by id, a page at a time."""
@@ -88,11 +111,23 @@ async def get_relation(relation_id: Key, state: Current) -> RelationRecord:
     return _record(await state.registrar.get(relation_id))
 
 
+@router.get("/relations/{relation_id}/history", responses=responses(404, 422))
+async def get_history(
+    relation_id: Key,
+    state: Current,
+    limit: Annotated[int, Query(ge=1, le=PAGE_RELATIONS, description="Events to answer with.")] = 100,
+    cursor: Annotated[int | None, Query(ge=0, le=VERSIONS, description="The `next_cursor` of the page before.")] = None,
+) -> RelationHistory:
+    """List what was done to a relation, the latest first, also when it is deleted by now."""
+    history = await state.registrar.history(relation_id, cursor, limit)
+    return RelationHistory(items=[_event(event) for event in history.events], next_cursor=history.next_cursor)
+
+
 @router.put(
     "/relations/{relation_id}",
     responses={
         **responses(*_WRITING),
-        **{201: {**_CREATED[201], "model": RelationRecord}},
+        **{201: {**_CREATED[201], "model": RegisteredRelation}},
         200: {"description": "The relation was there and is now as given."},
     },
 )
@@ -102,11 +137,11 @@ async def put_relation(
     request: Request,
     response: Response,
     state: Current,
-) -> RelationRecord:
+) -> RegisteredRelation:
     """Register a relation under an id, or replace the one that has it."""
-    written = await state.registrar.replace(body.relation(relation_id))
+    written, similar = await state.registrar.register(body.relation(relation_id), _actor(request), replace=True)
     _mark(request, response, written.record, written.created)
-    return _record(written.record)
+    return _registered(written.record, similar)
 
 
 @router.delete(
@@ -115,13 +150,25 @@ async def put_relation(
     response_class=Response,
     responses=responses(404, 422, 429, 504),
 )
-async def delete_relation(relation_id: Key, state: Current) -> None:
+async def delete_relation(relation_id: Key, request: Request, state: Current) -> None:
     """Delete a relation; the next extraction does not know it any more."""
-    await state.registrar.delete(relation_id)
+    await state.registrar.delete(relation_id, _actor(request))
 
 
 def _relation(body: RelationInput) -> Relation:
     return body.relation(body.id or derived_id(body.name, body.description))
+
+
+def _actor(request: Request) -> str | None:
+    """Who asks, where something that has made sure of it has said so."""
+    actor: str | None = getattr(request.state, "actor", None)
+    return actor
+
+
+def _once(request: Request, body: BaseModel, key: str | None) -> Once | None:
+    if key is None:
+        return None
+    return Once(key, hashlib.sha256(f"{request.scope['path']}\n{body.model_dump_json()}".encode()).hexdigest())
 
 
 def _mark(request: Request, response: Response, record: Record, created: bool) -> None:
@@ -133,11 +180,25 @@ def _mark(request: Request, response: Response, record: Record, created: bool) -
 def _record(record: Record) -> RelationRecord:
     return RelationRecord(
         id=record.id,
-        name=record.name,
-        description=record.description,
-        paraphrases=list(record.paraphrases),
+        **content(record.relation),
         truncated=record.truncated,
         version=record.version,
         created_at=record.created_at,
         updated_at=record.updated_at,
+    )
+
+
+def _registered(record: Record, similar: Sequence[Hit]) -> RegisteredRelation:
+    near = [SimilarRelation(id=hit.entry.id, name=hit.entry.name, score=round(hit.cosine, DECIMALS)) for hit in similar]
+    return RegisteredRelation(**_record(record).model_dump(), similar=near)
+
+
+def _event(event: Event) -> RelationEvent:
+    return RelationEvent(
+        version=event.version,
+        action=event.action,
+        actor=event.actor,
+        at=event.at,
+        content=event.content,
+        changed=list(event.changed),
     )

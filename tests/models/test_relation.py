@@ -115,12 +115,12 @@ def test_types_are_those_of_the_first_line_that_has_any(file: Path) -> None:
     assert (relation.head_types, relation.tail_types) == (("person",), ("wife",))
 
 
-def test_types_are_written_only_where_there_are_any() -> None:
+def test_types_aliases_and_tags_are_written_only_where_there_are_any() -> None:
     plain = Relation("P26", "spouse", "They are married.")
-    assert "head_types" not in plain.to_json()
-    assert "tail_types" not in plain.to_json()
-    assert replace(plain, tail_types=("wife", "husband")).to_json() == plain.to_json() | {
-        "tail_types": ["wife", "husband"]
+    assert not {"head_types", "tail_types", "aliases", "tags"} & plain.to_json().keys()
+    assert replace(plain, tail_types=("wife", "husband"), tags=("family",)).to_json() == plain.to_json() | {
+        "tail_types": ["wife", "husband"],
+        "tags": ["family"],
     }
 
 
@@ -130,7 +130,7 @@ TEXTS = st.lists(TEXT).map(tuple)
 
 @given(
     st.lists(
-        st.builds(Relation, TEXT, TEXT, TEXT, TEXTS, st.none() | TEXT, st.booleans(), TEXTS, TEXTS),
+        st.builds(Relation, TEXT, TEXT, TEXT, TEXTS, st.none() | TEXT, st.booleans(), TEXTS, TEXTS, TEXTS, TEXTS),
         min_size=1,
         unique_by=lambda relation: relation.id,
     )

@@ -26,6 +26,7 @@ ROUTES = {
     ("get", "/relations/{relation_id}"),
     ("put", "/relations/{relation_id}"),
     ("delete", "/relations/{relation_id}"),
+    ("get", "/relations/{relation_id}/history"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/info"),

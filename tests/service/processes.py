@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from service.settings import variable
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,13 +29,9 @@ class DidNotStartError(Exception):
 class ServerProcess:
     """`tests.service.server` on a free port; answers from the moment that it is made."""
 
-    def __init__(self, bundle: Path, data_dir: Path) -> None:
-        environment = {
-            **os.environ,
-            "EMMA_BUNDLE": str(bundle),
-            "EMMA_DATA_DIR": str(data_dir),
-            "EMMA_PORT": "0",
-        }
+    def __init__(self, bundle: Path, data_dir: Path, **settings: object) -> None:
+        given = {"bundle": bundle, "data_dir": data_dir, "port": 0, **settings}
+        environment = {**os.environ, **{variable(name): str(value) for name, value in given.items()}}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.service.server"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
         )
@@ -59,6 +58,14 @@ class ServerProcess:
         """End it at once, as `kill -9` does."""
         self._process.kill()
         self._ended()
+
+    def pause(self) -> None:
+        """Stop it in whatever it is doing, until `resume`."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._process.send_signal(signal.SIGCONT)
 
     def _ended(self) -> int:
         code = self._process.wait(timeout=60)

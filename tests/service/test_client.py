@@ -59,11 +59,30 @@ def test_replacing_says_whether_there_was_none(status: int, new: bool) -> None:
     assert client(answer).replace(Relation("a/b", "x", "y")) is new
 
 
-def test_a_refusal_has_the_status_and_the_services_words() -> None:
-    refusing = client(lambda request: httpx.Response(409, json={"error": {"type": "conflict", "message": "taken"}}))
-    with pytest.raises(RefusedError, match="taken") as caught:
-        refusing.add("a", "b")
-    assert caught.value.status == 409
+def test_a_batch_is_sent_as_it_is_and_says_when_it_is_to_replace() -> None:
+    bodies: list[object] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        bodies.append(json.loads(request.content))
+        return httpx.Response(201, json={"created": 1})
+
+    assert [client(answer).add_all([Relation("x", "a", "b")], replace) for replace in (False, True)] == [1, 1]
+    items = {"items": [{"id": "x", "name": "a", "description": "b"}]}
+    assert bodies == [items, items | {"replace": True}]
+
+
+def test_a_relation_that_is_not_there_is_none() -> None:
+    missing = client(lambda request: httpx.Response(404, json={"error": {"type": "not_found", "message": "no"}}))
+    assert missing.get("x") is None
+
+
+def test_a_refusal_has_the_status_the_services_words_and_the_field() -> None:
+    error = {"type": "conflict", "message": "taken", "field": "id"}
+    refusing = client(lambda request: httpx.Response(409, json={"error": error}))
+    for use in (lambda: refusing.add("a", "b"), lambda: refusing.get("x")):
+        with pytest.raises(RefusedError, match="taken") as caught:
+            use()
+        assert (caught.value.status, caught.value.field) == (409, "id")
 
 
 def test_no_answer_says_what_to_do() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,8 @@ from models.text import DescriptionInput
 from service.index import Entry, Found, RelationIndex, Search
 
 
-def entry(key: str, version: int = 1) -> Entry:
-    return Entry(key, key.upper(), DescriptionInput([1, 2], truncated=False), version)
+def entry(key: str, version: int = 1, tags: Collection[str] = ()) -> Entry:
+    return Entry(key, key.upper(), DescriptionInput([1, 2], truncated=False), version, frozenset(tags))
 
 
 def axis(*positions: int, dimension: int = 8) -> npt.NDArray[np.float32]:
@@ -58,6 +59,34 @@ def test_a_search_is_restricted_to_the_given_ids(index: RelationIndex) -> None:
 def test_ids_that_are_not_there_are_told_and_nothing_is_found(index: RelationIndex) -> None:
     _, [found] = index.search(axis(0), [Search(3, ["a", "x", "y"])])
     assert found == Found([], ["x", "y"])
+
+
+@pytest.fixture
+def tagged() -> RelationIndex:
+    index = RelationIndex(8)
+    index.put([entry("a", tags="x"), entry("b", tags="xy"), entry("c", tags="z"), entry("d")], axis(0, 1, 2, 3))
+    return index
+
+
+def test_a_search_is_restricted_to_relations_that_have_one_of_the_tags(tagged: RelationIndex) -> None:
+    assert sorted(best(tagged, 3, k=4, tags=["y", "z"])) == ["b", "c"]
+
+
+def test_a_search_that_is_restricted_by_ids_and_tags_keeps_to_both(tagged: RelationIndex) -> None:
+    assert best(tagged, 3, k=4, restrict=["a", "c"], tags=["x", "y"]) == ["a"]
+    assert best(tagged, 3, k=4, restrict=["d"], tags=["x"]) == []
+
+
+def test_tags_that_no_relation_has_are_told_and_nothing_is_found(tagged: RelationIndex) -> None:
+    _, [found] = tagged.search(axis(0), [Search(3, tags=["x", "w"])])
+    assert found == Found([], [], ["w"])
+
+
+def test_tags_go_with_the_relations_that_had_them(tagged: RelationIndex) -> None:
+    tagged.remove("a")
+    tagged.put([entry("b", tags="w")], axis(1))
+    _, [gone, new] = tagged.search(axis(0, 0), [Search(3, tags=["x"]), Search(3, tags=["w"])])
+    assert (gone.unknown_tags, ids(new)) == (["x"], ["b"])
 
 
 def test_each_search_of_a_batch_has_its_own_k_and_restriction(index: RelationIndex) -> None:

@@ -39,6 +39,8 @@ def test_gauges_are_read_when_they_are_asked_for() -> None:
         "emma_queue_depth",
         "emma_relations",
         "emma_registry_version",
+        "emma_registry_reachable",
+        "emma_registry_lag_seconds",
         "emma_extractions_total",
     ],
 )

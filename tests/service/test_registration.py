@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from models.relation import Relation
 from models.text import InputError
 from service.errors import InvalidError
+from service.fields import ID_PATTERN
 from service.registration import catalogue, derived_id, encode, require_distinct
 from service.registry import Draft
-from service.schemas import ID_PATTERN
 from tests.service.fakes import CATALOGUE_RELATIONS, FakeRuntime
 
 
@@ -54,7 +54,7 @@ def test_further_wordings_turn_the_vector_to_their_mean(model: FakeRuntime) -> N
     assert isinstance(together, Draft)
     total = np.sum([x.vector for x in apart if isinstance(x, Draft)], axis=0)
     np.testing.assert_allclose(together.vector, total / np.linalg.norm(total), atol=1e-6)
-    assert together.paraphrases == wordings[1:]
+    assert together.relation.paraphrases == wordings[1:]
 
 
 def test_the_paraphrase_at_fault_is_named(model: FakeRuntime) -> None:

@@ -35,6 +35,8 @@ def test_settings_cannot_be_changed() -> None:
         ("EMMA_QUEUE_SIZE", "-1"),
         ("EMMA_BATCH_SIZE", "1.5"),
         ("EMMA_DEADLINE_SECONDS", "nan"),
+        ("EMMA_POLL_SECONDS", "0"),
+        ("EMMA_VERSION_WAIT_SECONDS", "-1"),
         ("EMMA_MAX_BODY_BYTES", "12"),
         ("EMMA_LOG_LEVEL", "loud"),
         ("EMMA_LOG_FORMAT", "xml"),
@@ -54,6 +56,22 @@ def test_a_bad_value_names_the_variable_the_flag_and_the_value(
 def test_a_bad_value_comes_with_one_that_would_do() -> None:
     with pytest.raises(SettingsError, match="use something like 8000"):
         load_settings(port="abc")
+
+
+@pytest.mark.parametrize("url", ["mysql://emma:secret@host/emma", "secret"])
+def test_a_database_that_is_not_postgresql_is_refused_without_showing_the_url(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"EMMA_DATABASE_URL.*such as postgresql://") as caught:
+        load_settings(database_url=url)
+    assert "secret" not in str(caught.value)
+    assert "secret" not in str(caught.value.__cause__)
+
+
+def test_the_registry_is_the_directorys_unless_a_database_is_given() -> None:
+    for unset in (None, ""):
+        assert str(load_settings(data_dir="data", database_url=unset).registry()) == "sqlite:///data/registry.db"
+    settings = load_settings(database_url="postgresql://emma:secret@host/emma")
+    assert str(settings.registry()) == "postgresql+psycopg://emma:***@host/emma"
+    assert "secret" not in repr(settings)
 
 
 def test_all_bad_values_are_named_at_once() -> None:

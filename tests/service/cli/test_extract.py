@@ -83,8 +83,9 @@ def test_a_wrong_call_is_one_line_and_exit_code_2(arguments: list[str], message:
     assert result.stderr.count("\n") == 1
 
 
-def test_a_relation_that_is_not_there_is_named() -> None:
-    result = extract(SENTENCE, "--head", "Ada Lovelace", "--tail", "London", "--relation", "nope")
+@pytest.mark.parametrize("option", ["--relation", "--tag"])
+def test_a_relation_or_a_tag_that_is_not_there_is_named(option: str) -> None:
+    result = extract(SENTENCE, "--head", "Ada Lovelace", "--tail", "London", option, "nope")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "'nope'" in result.stderr
 

@@ -11,9 +11,10 @@ from typer.testing import CliRunner, Result
 from models.bundle import Bundle
 from models.relation import Relation, read_relations, write_relations
 from service.cli import app
-from service.errors import StartupError
-from service.settings import Settings
+from service.errors import RegistryUnavailableError, StartupError
+from service.settings import Settings, load_settings
 from service.state import State
+from tests.service import postgresql
 from tests.service.fakes import CATALOGUE_RELATIONS, FakeRuntime, make_bundle
 from tests.service.processes import ServerProcess
 
@@ -60,17 +61,46 @@ def test_add_takes_an_id_and_says_when_it_is_taken(url: str) -> None:
 
 
 @pytest.mark.server
-def test_import_registers_and_reports_each_refusal(url: str, tmp_path: Path) -> None:
+def test_import_registers_whole_batches_and_tells_the_row_and_the_reason_of_each_refusal(
+    url: str, tmp_path: Path
+) -> None:
     file = tmp_path / "relations.jsonl"
-    bad = [Relation("P19", "other", "Something else."), Relation("bad id", "x", "y"), Relation("B", "x", "w" * 6000)]
-    write_relations([TAUGHT, *bad, Relation("T2", "pupil", "The head learns from the tail.")], file)
-    result = relations("import", file, "--url", url, "--batch-size", 2)
+    bad = [Relation("bad id", "x", "y"), Relation("B", "x", "w" * 6000)]
+    taken = [Relation("P19", "other", "Something else."), Relation("P20", "other", "Something else.")]
+    good = [Relation(f"T{number}", f"number {number}", "The head teaches the tail.") for number in range(5)]
+    write_relations([*good[:3], *bad, good[3], *taken, good[4]], file)
+    result = relations("import", file, "--url", url, "--batch-size", 3)
     assert result.exit_code == 1
-    assert result.stdout == "2 relations registered, 2 of them new, 3 refused\n"
-    reported = [line.split(":")[0] for line in result.stderr.splitlines()]
-    assert reported == ["P19", "bad id", "B"]
-    again = relations("import", file, "--url", url)
-    assert again.stdout == "2 relations registered, 0 of them new, 3 refused\n"
+    assert result.stdout == "3 relations registered, 3 of them new, 4 refused, 2 left out with them\n"
+    assert [line.removeprefix(f"{file}, ").split(": ")[:2] for line in result.stderr.splitlines()] == [
+        ["line 4", "bad id"],
+        ["line 5", "B"],
+        ["line 7", "P19"],
+        ["line 8", "P20"],
+    ]
+    alone = relations("import", file, "--url", url, "--batch-size", 1)
+    assert alone.stdout == "5 relations registered, 2 of them new, 4 refused, 0 left out with them\n"
+
+
+@pytest.mark.server
+def test_import_tells_which_row_has_an_id_of_another(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "relations.jsonl"
+    write_relations([Relation("D1", "a", "b"), Relation("D2", "a", "c"), Relation("D1", "a", "d")], file)
+    result = relations("import", file, "--url", url)
+    assert result.stdout == "0 relations registered, 0 of them new, 1 refused, 2 left out with them\n"
+    assert f"{file}, line 3: the id 'D1' is there twice" in result.stderr
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("name", ["relations.jsonl", "relations.csv"])
+def test_export_is_the_inverse_of_import(url: str, tmp_path: Path, name: str) -> None:
+    relations("add", "a, b", 'The head is "the tail".', "--id", "E1", "--paraphrase", "Ein\nTäil.", "--url", url)
+    relations("export", tmp_path / name, "--url", url)
+    again = relations("import", tmp_path / name, "--url", url)
+    assert again.exit_code == 0
+    assert "0 of them new, 0 refused" in again.stdout
+    relations("export", tmp_path / f"again-{name}", "--url", url)
+    assert (tmp_path / f"again-{name}").read_bytes() == (tmp_path / name).read_bytes()
 
 
 @pytest.mark.server
@@ -103,12 +133,13 @@ def test_paraphrases_are_added_imported_and_exported(url: str, tmp_path: Path) -
     ]
 
 
-def test_a_relation_file_with_a_fault_names_the_line(tmp_path: Path) -> None:
+@pytest.mark.server
+def test_a_relation_file_with_a_fault_names_the_line(url: str, tmp_path: Path) -> None:
     file = tmp_path / "relations.jsonl"
     file.write_text('{"id": "a", "name": "b", "description": "c"}\n{"id": "x"}\n')
-    result = relations("import", file)
+    result = relations("import", file, "--url", url)
     assert result.exit_code == 1
-    assert f"{file}, line 2: key 'name' is missing" in result.stderr
+    assert f"{file}, line 2: x: name: Field required" in result.stderr
 
 
 def test_a_service_that_does_not_answer_is_explained_and_leaves_files_alone(tmp_path: Path) -> None:
@@ -136,6 +167,25 @@ def test_reindex_makes_a_registry_fit_another_bundle(
     state = State.open(Settings(data_dir=data_dir), other)
     assert (len(state.index), state.index.version) == (6, 2)
     state.close()
+
+
+def test_reindex_of_a_database_lets_services_go_on_extracting(
+    tmp_path: Path, model: FakeRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = FakeRuntime(make_bundle(tmp_path / "other", recall=b"another encoder"))
+    monkeypatch.setattr("service.cli.relations.load_model", lambda settings: other)
+    with postgresql.schema() as url:
+        settings = load_settings(database_url=url)
+        running = State.open(settings, model)
+        result = relations("reindex", "--database-url", url)
+        assert (result.exit_code, result.stdout) == (0, "6 relations encoded with fake\n")
+        with pytest.raises(RegistryUnavailableError, match="start it again with the bundle of that encoder"):
+            running.replica.catch_up()
+        assert (len(running.index), running.index.version) == (6, 1)
+        running.close()
+        started = State.open(settings, other)
+        assert (len(started.index), started.index.version) == (6, 2)
+        started.close()
 
 
 def test_reindex_refuses_while_the_service_runs(

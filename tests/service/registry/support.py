@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from service.registry import Draft
+from models.relation import Relation
+from service.registry import Draft, Registry, Stored, Written
 
 
 def row(key: str) -> dict[str, Any]:
@@ -31,4 +32,18 @@ def draft(
     key: str, description: str = "The head knows the tail.", first: float = 1.0, paraphrases: tuple[str, ...] = ()
 ) -> Draft:
     vector = np.array([first, 0, 0, 0.5], dtype=np.float32)
-    return Draft(key, key.upper(), description, paraphrases, False, vector)
+    return Draft(Relation(key, key.upper(), description, paraphrases), False, vector)
+
+
+def replace(registry: Registry, draft: Draft) -> Written:
+    [written] = registry.add([draft], replace=True)
+    return written
+
+
+def everything(registry: Registry, since: int = 0) -> tuple[int, list[Stored]]:
+    chunks = list(registry.changes(since))
+    return chunks[-1][0], [row for _, rows in chunks for row in rows]
+
+
+def version(registry: Registry) -> int:
+    return everything(registry)[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import StartupError
-from service.registry import DirectoryLock
+from service.registry import DirectoryLock, locate, locked
 
 
 def test_the_directory_is_made_when_it_is_missing(tmp_path: Path) -> None:
@@ -18,7 +18,8 @@ def test_the_directory_is_made_when_it_is_missing(tmp_path: Path) -> None:
 
 def test_a_second_holder_is_refused_and_told_who_has_it_and_what_to_do(tmp_path: Path) -> None:
     lock = DirectoryLock(tmp_path)
-    with pytest.raises(StartupError, match=rf"in use by another process \(pid {os.getpid()}\).*EMMA_DATA_DIR"):
+    advice = rf"in use by another process \(pid {os.getpid()}\).*EMMA_DATA_DIR.*EMMA_DATABASE_URL"
+    with pytest.raises(StartupError, match=advice):
         DirectoryLock(tmp_path)
     lock.release()
 
@@ -41,3 +42,12 @@ def test_a_directory_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StartupError, match="point EMMA_DATA_DIR at a directory that this user may write"):
         DirectoryLock(tmp_path / "file" / "data")
+
+
+def test_a_file_is_locked_by_its_directory_and_a_database_not_at_all(tmp_path: Path) -> None:
+    with locked(locate(tmp_path)), pytest.raises(StartupError, match="in use"):
+        DirectoryLock(tmp_path)
+    DirectoryLock(tmp_path).release()
+    database = locate(tmp_path, "postgresql://db/emma")
+    with locked(database), locked(database):
+        pass

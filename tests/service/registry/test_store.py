@@ -1,84 +1,77 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
+from sqlalchemy import URL, event
 
 from models.relation import Relation
 from service.errors import ConflictError, NotFoundError, RegistryUnavailableError, StartupError
-from service.registry import Draft, Registry, Stored, reindex, store
-from tests.service.registry.support import draft
+from service.registry import Draft, Registry, locate, store
+from tests.service.registry.support import draft, everything, replace, version
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    registry = Registry.open(tmp_path, "f1", busy_milliseconds=1)
+def registry(url: URL) -> Iterator[Registry]:
+    registry = Registry.open(url, "f1", busy_milliseconds=1)
     yield registry
     registry.close()
-
-
-def everything(registry: Registry, since: int = 0) -> tuple[int, list[Stored]]:
-    chunks = list(registry.changes(since))
-    return chunks[-1][0], [row for _, rows in chunks for row in rows]
-
-
-def version(registry: Registry) -> int:
-    return everything(registry)[0]
 
 
 def test_a_new_registry_is_empty_and_at_version_0(registry: Registry) -> None:
     assert everything(registry) == (0, [])
 
 
-def test_a_new_registry_is_seeded_in_one_version(tmp_path: Path) -> None:
-    registry = Registry.open(tmp_path, "f1", lambda: [draft("a"), draft("b")])
+def test_a_new_registry_is_seeded_in_one_version(url: URL) -> None:
+    registry = Registry.open(url, "f1", lambda: [draft("a"), draft("b")])
     found, rows = everything(registry)
     assert found == 1
     assert [(row.relation.id, row.version) for row in rows] == [("a", 1), ("b", 1)]
     registry.close()
 
 
-def test_a_registry_is_seeded_only_once(tmp_path: Path) -> None:
-    registry = Registry.open(tmp_path, "f1", lambda: [draft("a"), draft("b")])
+def test_a_registry_is_seeded_only_once(url: URL) -> None:
+    registry = Registry.open(url, "f1", lambda: [draft("a"), draft("b")])
     registry.delete("a")
     registry.close()
-    registry = Registry.open(tmp_path, "f1", lambda: pytest.fail("seeded again"))
+    registry = Registry.open(url, "f1", lambda: pytest.fail("seeded again"))
     assert [record.id for record in registry.page().records] == ["b"]
     registry.close()
 
 
-def test_a_registry_that_began_without_seeds_gets_none_later(tmp_path: Path) -> None:
-    Registry.open(tmp_path, "f1").close()
-    Registry.open(tmp_path, "f1", lambda: pytest.fail("seeded")).close()
+def test_a_registry_that_began_without_seeds_gets_none_later(url: URL) -> None:
+    Registry.open(url, "f1").close()
+    Registry.open(url, "f1", lambda: pytest.fail("seeded")).close()
 
 
-def test_a_seed_that_fails_leaves_a_registry_that_is_still_new(tmp_path: Path) -> None:
+def test_a_seed_that_fails_leaves_a_registry_that_is_still_new(url: URL) -> None:
     def broken() -> Sequence[Draft]:
         raise RuntimeError("no catalogue")
 
     with pytest.raises(RuntimeError, match="no catalogue"):
-        Registry.open(tmp_path, "f1", broken)
-    registry = Registry.open(tmp_path, "f1", lambda: [draft("a")])
+        Registry.open(url, "f1", broken)
+    registry = Registry.open(url, "f1", lambda: [draft("a")])
     assert registry.page().total == 1
     registry.close()
 
 
-def test_another_encoders_registry_is_refused_with_both_fingerprints_and_what_to_do(tmp_path: Path) -> None:
-    Registry.open(tmp_path, "f1").close()
-    with pytest.raises(StartupError, match=r"encoder f1.*encoder f2.*EMMA_BUNDLE.*EMMA_DATA_DIR.*relations reindex"):
-        Registry.open(tmp_path, "f2")
+def test_another_encoders_registry_is_refused_with_both_fingerprints_and_what_to_do(url: URL) -> None:
+    Registry.open(url, "f1").close()
+    with pytest.raises(StartupError, match=r"encoder f1.*encoder f2.*EMMA_BUNDLE.*EMMA_DATABASE_URL.* reindex"):
+        Registry.open(url, "f2")
 
 
-def test_what_was_added_is_there_after_opening_again(tmp_path: Path) -> None:
-    registry = Registry.open(tmp_path, "f1")
+def test_what_was_added_is_there_after_opening_again(url: URL) -> None:
+    registry = Registry.open(url, "f1")
     [written] = registry.add([draft("a")])
     registry.close()
-    registry = Registry.open(tmp_path, "f1")
+    registry = Registry.open(url, "f1")
     assert registry.get("a") == written.record
     registry.close()
 
@@ -93,14 +86,30 @@ def test_a_relation_that_is_there_with_the_same_content_is_left_as_it_is(registr
 
 def test_paraphrases_come_back_as_they_went_in(registry: Registry) -> None:
     registry.add([draft("a", paraphrases=("The tail is known by the head.", "They have met."))])
-    assert registry.get("a").paraphrases == ("The tail is known by the head.", "They have met.")
+    assert registry.get("a").relation.paraphrases == ("The tail is known by the head.", "They have met.")
     [row] = everything(registry)[1]
     assert row.relation.paraphrases == ("The tail is known by the head.", "They have met.")
 
 
+def test_everything_that_is_said_of_a_relation_comes_back_as_it_went_in(registry: Registry) -> None:
+    said = Relation("a", "b", "c", ("d",), "e", True, ("f", "g"), ("h",), ("i",), ("j", "k"))
+    registry.add([Draft(said, False, draft("a").vector)])
+    assert registry.get("a").relation == said
+    [row] = everything(registry)[1]
+    assert row.relation == said
+
+
+@pytest.mark.parametrize("field", ["head_types", "tail_types", "aliases", "tags"])
+def test_an_id_with_other_annotations_is_a_conflict(registry: Registry, field: str) -> None:
+    registry.add([draft("a")])
+    other: dict[str, Any] = {field: ("x",)}
+    with pytest.raises(ConflictError):
+        registry.add([Draft(dataclasses.replace(draft("a").relation, **other), False, draft("a").vector)])
+
+
 def test_an_id_with_other_paraphrases_is_a_conflict(registry: Registry) -> None:
     registry.add([draft("a", paraphrases=("They have met.",))])
-    with pytest.raises(ConflictError, match=r"another name, description or paraphrases: 'a'"):
+    with pytest.raises(ConflictError, match=r"other content: 'a'"):
         registry.add([draft("a")])
 
 
@@ -125,20 +134,20 @@ def test_a_batch_has_one_version_and_says_which_are_new(registry: Registry) -> N
 
 def test_replacing_keeps_the_time_of_creation(registry: Registry) -> None:
     [first] = registry.add([draft("a")])
-    second = registry.replace(draft("a", "Something else."))
+    second = replace(registry, draft("a", "Something else."))
     assert not second.created
-    assert (second.record.description, second.record.version) == ("Something else.", 2)
+    assert (second.record.relation.description, second.record.version) == ("Something else.", 2)
     assert second.record.created_at == first.record.created_at < second.record.updated_at
     assert registry.get("a") == second.record
 
 
 def test_replacing_what_is_not_there_creates_it(registry: Registry) -> None:
-    assert registry.replace(draft("a")).created
+    assert replace(registry, draft("a")).created
 
 
 def test_replacing_with_the_same_content_changes_nothing(registry: Registry) -> None:
-    registry.replace(draft("a"))
-    assert not registry.replace(draft("a")).created
+    replace(registry, draft("a"))
+    assert not replace(registry, draft("a")).created
     assert version(registry) == 1
 
 
@@ -167,7 +176,7 @@ def test_a_deleted_id_can_be_created_again_with_other_content(registry: Registry
     registry.delete("a")
     [written] = registry.add([draft("a", "Something else.")])
     assert written.created
-    assert registry.get("a").description == "Something else."
+    assert registry.get("a").relation.description == "Something else."
 
 
 def test_pages_follow_each_other_by_id_and_count_what_lives(registry: Registry) -> None:
@@ -203,6 +212,12 @@ def test_only_what_came_after_a_version_is_a_change(registry: Registry) -> None:
     assert [(row.relation.id, row.vector is None) for row in rows] == [("b", False), ("a", True)]
 
 
+def test_a_registry_that_was_put_back_is_refused_with_both_versions_and_what_to_do(registry: Registry) -> None:
+    registry.add([draft("a")])
+    with pytest.raises(RegistryUnavailableError, match=r"at version 1, and version 2 was.*start this process again"):
+        everything(registry, since=2)
+
+
 def test_a_version_that_is_cut_by_a_chunk_is_complete_only_with_the_last(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,8 +233,8 @@ def test_a_version_that_is_cut_by_a_chunk_is_complete_only_with_the_last(
 @pytest.mark.parametrize(
     ("pragma", "message"), [("max_page_count = 1", "full"), ("query_only = ON", "readonly")], ids=["full", "read-only"]
 )
-def test_a_write_that_the_disk_refuses_changes_nothing(tmp_path: Path, pragma: str, message: str) -> None:
-    registry = Registry.open(tmp_path, "f1", lambda: [draft("a")])
+def test_a_write_that_the_disk_refuses_changes_nothing(sqlite: URL, pragma: str, message: str) -> None:
+    registry = Registry.open(sqlite, "f1", lambda: [draft("a")])
     registry._engine.dispose()
     event.listen(registry._engine, "connect", lambda connection, _: connection.execute(f"PRAGMA {pragma}"))
     with pytest.raises(RegistryUnavailableError, match=message):
@@ -227,6 +242,23 @@ def test_a_write_that_the_disk_refuses_changes_nothing(tmp_path: Path, pragma: s
     assert [record.id for record in registry.page().records] == ["a"]
     assert version(registry) == 1
     registry.close()
+
+
+def test_of_processes_that_register_one_id_at_once_one_wins_and_the_others_conflict(shared: URL) -> None:
+    processes = [Registry.open(shared, "f1") for _ in range(4)]
+
+    def write(position: int) -> str | None:
+        try:
+            return processes[position].add([draft("a", f"It is of {position}.")])[0].record.relation.description
+        except ConflictError:
+            return None
+
+    with ThreadPoolExecutor(len(processes)) as threads:
+        [winner] = filter(None, threads.map(write, range(len(processes))))
+    assert [registry.get("a").relation.description for registry in processes] == [winner] * len(processes)
+    assert version(processes[0]) == 1
+    for registry in processes:
+        registry.close()
 
 
 OPERATIONS = st.tuples(st.sampled_from(["add", "replace", "delete"]), st.sampled_from("abc"), st.sampled_from("xy"))
@@ -237,7 +269,7 @@ OPERATIONS = st.tuples(st.sampled_from(["add", "replace", "delete"]), st.sampled
 def test_it_always_holds_what_a_dictionary_would(
     tmp_path_factory: pytest.TempPathFactory, operations: list[tuple[str, str, str]]
 ) -> None:
-    registry, expected = Registry.open(tmp_path_factory.mktemp("registry"), "f1"), dict[str, str]()
+    registry, expected = Registry.open(locate(tmp_path_factory.mktemp("registry")), "f1"), dict[str, str]()
     versions = [0]
     for operation, key, description in operations:
         before = dict(expected)
@@ -246,7 +278,7 @@ def test_it_always_holds_what_a_dictionary_would(
                 registry.add([draft(key, description)])
                 expected.setdefault(key, description)
             elif operation == "replace":
-                registry.replace(draft(key, description))
+                replace(registry, draft(key, description))
                 expected[key] = description
             else:
                 registry.delete(key)
@@ -255,56 +287,5 @@ def test_it_always_holds_what_a_dictionary_would(
             pass
         versions.append(version(registry))
         assert versions[-1] == versions[-2] + (before != expected)
-    assert {record.id: record.description for record in registry.page().records} == expected
+    assert {record.id: record.relation.description for record in registry.page().records} == expected
     registry.close()
-
-
-def test_reindexing_changes_every_vector_and_the_fingerprint_in_one_version(tmp_path: Path) -> None:
-    registry = Registry.open(tmp_path, "f1", lambda: [draft(key) for key in "abc"])
-    before = registry.get("a")
-    registry.delete("c")
-    registry.close()
-    seen: list[tuple[int, int]] = []
-
-    def encode(relations: Sequence[Relation]) -> list[Draft]:
-        return [draft(relation.id, relation.description, first=9.0) for relation in relations]
-
-    count = reindex(tmp_path, "f2", encode, lambda done, total: seen.append((done, total)))
-    assert (count, seen) == (2, [(2, 2)])
-    registry = Registry.open(tmp_path, "f2")
-    _, rows = everything(registry)
-    live = [(row.relation.id, row.version, row.vector[0]) for row in rows if row.vector is not None]
-    assert live == [("a", 3, 9.0), ("b", 3, 9.0)]
-    assert registry.get("a").created_at == before.created_at
-    registry.close()
-
-
-def test_reindexing_encodes_every_wording(tmp_path: Path) -> None:
-    Registry.open(tmp_path, "f1", lambda: [draft("a", paraphrases=("They have met.",))]).close()
-    seen: list[Relation] = []
-
-    def encode(relations: Sequence[Relation]) -> list[Draft]:
-        seen.extend(relations)
-        return [draft(x.id, x.description, paraphrases=x.paraphrases) for x in relations]
-
-    reindex(tmp_path, "f2", encode)
-    assert [x.paraphrases for x in seen] == [("They have met.",)]
-
-
-def test_reindexing_that_fails_leaves_the_registry_as_it_was(tmp_path: Path) -> None:
-    Registry.open(tmp_path, "f1", lambda: [draft("a")]).close()
-
-    def broken(relations: Sequence[Relation]) -> list[Draft]:
-        raise RuntimeError("no model")
-
-    with pytest.raises(RuntimeError, match="no model"):
-        reindex(tmp_path, "f2", broken)
-    registry = Registry.open(tmp_path, "f1")
-    assert version(registry) == 1
-    registry.close()
-
-
-def test_there_is_nothing_to_reindex_without_a_registry(tmp_path: Path) -> None:
-    with pytest.raises(StartupError, match="there is no registry"):
-        reindex(tmp_path, "f2", lambda relations: [])
-    assert list(tmp_path.iterdir()) == []

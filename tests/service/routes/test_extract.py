@@ -359,3 +359,50 @@ async def test_whatever_the_offsets_the_answer_is_a_relation_or_a_named_fault(
     assert response.status_code in (200, 422)
     if response.status_code == 422:
         assert response.json()["error"]["field"].split(".")[0] in ("sentence", "head", "tail")
+
+
+async def test_a_client_reads_what_it_wrote(client: httpx.AsyncClient) -> None:
+    version = (await client.post("/relations", json={"name": "x", "description": "Something."})).json()["version"]
+    answer = await client.post("/extract", json={**REQUEST, "min_version": version})
+    assert (answer.status_code, answer.json()["registry_version"]) == (200, version)
+
+
+@pytest.mark.parametrize("batch", [False, True])
+async def test_a_version_that_does_not_come_in_time_is_503_with_retry_after(serve: Serve, batch: bool) -> None:
+    body = {**REQUEST, "min_version": 7}
+    async with serve(version_wait_seconds=0.01) as client:
+        if batch:
+            response = await client.post("/extract/batch", json={"items": [REQUEST, body]})
+        else:
+            response = await client.post("/extract", json=body)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    error = response.json()["error"]
+    assert error["type"] == "registry_behind"
+    assert "version 7 of the registry was asked for and 1 is known" in error["message"]
+
+
+@pytest.mark.parametrize("version", [-1, 2**31, "1", 1.5])
+async def test_a_version_that_cannot_be_is_refused(client: httpx.AsyncClient, version: object) -> None:
+    field, _ = await fault(client, {**REQUEST, "min_version": version})
+    assert field == "min_version"
+
+
+async def test_an_extraction_can_be_restricted_to_tags(client: httpx.AsyncClient) -> None:
+    for key in ("T1", "T2"):
+        body = {"id": key, "name": key, "description": "The head was born in the tail.", "tags": [f"tag-{key}"]}
+        assert (await client.post("/relations", json=body)).status_code == 201
+    answer = (await client.post("/extract", json={**REQUEST, "tags": ["tag-T2"]})).json()
+    assert [candidate["id"] for candidate in answer["candidates"]] == ["T2"]
+    both = (await client.post("/extract", json={**REQUEST, "tags": ["tag-T2"], "relations": ["T1"]})).json()
+    assert (both["relation"], both["candidates"]) == (None, [])
+
+
+async def test_tags_that_no_relation_has_are_refused_with_their_position(client: httpx.AsyncClient) -> None:
+    body = {**REQUEST, "tags": ["nothing"]}
+    alone = await client.post("/extract", json=body)
+    batch = await client.post("/extract/batch", json={"items": [REQUEST, body]})
+    assert [(x.status_code, x.json()["error"]["type"], x.json()["error"]["field"]) for x in (alone, batch)] == [
+        (422, "unknown_tags", "tags"),
+        (422, "unknown_tags", "items.1.tags"),
+    ]
+    assert "'nothing'" in alone.json()["error"]["message"]

@@ -8,6 +8,9 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import event
+from starlette.middleware.base import RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
 from structlog.testing import capture_logs
 
 from models.relation import Relation
@@ -46,7 +49,23 @@ async def test_a_registered_relation_is_known_to_the_next_request(client: httpx.
         "version": 2,
     }
     assert await best(client) == "T1"
-    assert (await client.get("/relations/T1")).json() == record
+    assert (await client.get("/relations/T1")).json() == {k: v for k, v in record.items() if k != "similar"}
+
+
+async def test_a_registration_answers_with_the_nearest_of_those_that_were_there(client: httpx.AsyncClient) -> None:
+    twin = {"name": "place of birth", "description": "The head was born in the tail."}
+    for request in (client.post("/relations", json={"id": "T1", **twin}), client.put("/relations/T1", json=twin)):
+        similar = (await request).json()["similar"]
+        assert (similar[0]["id"], similar[0]["name"]) == ("P19", "place of birth")
+        assert similar[0]["score"] == pytest.approx(1, abs=1e-5)
+        assert [x["score"] for x in similar] == sorted((x["score"] for x in similar), reverse=True)
+        assert len(similar) == 3
+        assert "T1" not in [x["id"] for x in similar]
+
+
+async def test_the_first_relation_of_all_has_none_that_is_near(serve: Serve) -> None:
+    async with serve(seed_catalogue=False) as client:
+        assert (await client.post("/relations", json=TEACHER)).json()["similar"] == []
 
 
 async def test_further_wordings_are_kept_and_searched_by(client: httpx.AsyncClient) -> None:
@@ -58,6 +77,42 @@ async def test_further_wordings_are_kept_and_searched_by(client: httpx.AsyncClie
     assert record["paraphrases"] == worded["paraphrases"]
     candidates = (await client.post("/extract", json=LESSON)).json()["candidates"]
     assert candidates[0]["id"] == "T1"
+
+
+async def test_what_the_model_does_not_read_is_kept_too(client: httpx.AsyncClient) -> None:
+    said = {
+        "inverse": "T2",
+        "symmetric": False,
+        "head_types": ["person"],
+        "tail_types": ["person", "class"],
+        "aliases": ["instructor"],
+        "tags": ["school"],
+    }
+    record = (await client.post("/relations", json={"id": "T1", **TEACHER, **said})).json()
+    assert {key: record[key] for key in said} == said
+    assert record.items() >= (await client.get("/relations/T1")).json().items()
+    replaced = (await client.put("/relations/T1", json=TEACHER)).json()
+    assert (replaced["tags"], replaced["inverse"]) == ([], None)
+    [event, _] = (await client.get("/relations/T1/history")).json()["items"]
+    assert event["changed"] == ["inverse", "head_types", "tail_types", "aliases", "tags"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "status", "at"),
+    [
+        ("tags", ["two words"], 422, "tags.0"),
+        ("tags", ["a", "a"], 422, "tags"),
+        ("aliases", [" "], 422, "aliases.0"),
+        ("aliases", [f"{i}" for i in range(21)], 413, "aliases"),
+        ("inverse", "no id", 422, "inverse"),
+        ("symmetric", "yes", 422, "symmetric"),
+    ],
+)
+async def test_annotations_that_cannot_be_are_refused(
+    client: httpx.AsyncClient, field: str, value: object, status: int, at: str
+) -> None:
+    response = await client.post("/relations", json={**TEACHER, field: value})
+    assert (response.status_code, response.json()["error"]["field"]) == (status, at)
 
 
 async def test_the_same_relation_again_is_no_error_and_no_change(client: httpx.AsyncClient) -> None:
@@ -113,6 +168,73 @@ async def test_a_deleted_id_can_be_registered_again(client: httpx.AsyncClient) -
     assert (await client.post("/relations", json={"id": "P19", **TEACHER})).status_code == 201
 
 
+async def test_the_history_tells_what_was_done_also_to_what_is_deleted(client: httpx.AsyncClient) -> None:
+    await client.post("/relations", json={"id": "T1", **TEACHER})
+    await client.put("/relations/T1", json=TEACHER | {"name": "taught"})
+    await client.delete("/relations/T1")
+    deleted, replaced, created = (await client.get("/relations/T1/history")).json()["items"]
+    assert [(x["action"], x["version"], x["actor"]) for x in (deleted, replaced, created)] == [
+        ("deleted", 4, None),
+        ("replaced", 3, None),
+        ("created", 2, None),
+    ]
+    assert deleted["content"] is None
+    assert (replaced["changed"], replaced["content"]["name"]) == (["name"], "taught")
+
+
+async def test_the_history_comes_in_pages(client: httpx.AsyncClient) -> None:
+    for number in range(3):
+        await client.put("/relations/T1", json=TEACHER | {"name": f"Number {number}"})
+    first = (await client.get("/relations/T1/history", params={"limit": 2})).json()
+    second = (await client.get("/relations/T1/history", params={"cursor": first["next_cursor"]})).json()
+    assert [[x["version"] for x in page["items"]] for page in (first, second)] == [[4, 3], [2]]
+    assert second["next_cursor"] is None
+
+
+async def test_who_made_a_change_is_who_authenticated(data_dir: Any, model: FakeRuntime) -> None:
+    app = create_app(Settings(data_dir=data_dir), model)
+
+    @app.middleware("http")
+    async def authenticate(request: Request, answer: RequestResponseEndpoint) -> Response:
+        request.state.actor = "ada"
+        return await answer(request)
+
+    async with running(app) as client:
+        await client.post("/relations", json={"id": "T1", **TEACHER})
+        await client.put("/relations/T1", json=TEACHER | {"name": "x"})
+        await client.delete("/relations/T1")
+        events = (await client.get("/relations/T1/history")).json()["items"]
+    assert [event["actor"] for event in events] == ["ada"] * 3
+
+
+@pytest.mark.parametrize("path", ["/relations", "/relations/batch"])
+async def test_a_request_with_a_key_that_is_repeated_is_answered_alike(client: httpx.AsyncClient, path: str) -> None:
+    body = {"id": "T1", **TEACHER}
+    key = {"Idempotency-Key": '"8e03978e-40d5"'}
+    sent = {"json": {"items": [body]} if path.endswith("batch") else body, "headers": key}
+    first = await client.post(path, **sent)  # type: ignore[arg-type]
+    await client.delete("/relations/T1")
+    again = await client.post(path, **sent)  # type: ignore[arg-type]
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json() == first.json()
+    assert (await client.get("/relations/T1")).status_code == 404
+
+
+async def test_a_key_that_comes_again_with_another_request_is_refused(client: httpx.AsyncClient) -> None:
+    key = {"Idempotency-Key": "k1"}
+    body = {"id": "T1", **TEACHER}
+    assert (await client.post("/relations", json=body, headers=key)).status_code == 201
+    for path, other in (("/relations", body | {"name": "x"}), ("/relations/batch", {"items": [body]})):
+        refused = await client.post(path, json=other, headers=key)
+        assert (refused.status_code, refused.json()["error"]["field"]) == (422, "idempotency-key")
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a b"])
+async def test_a_key_that_is_too_long_or_has_white_space_is_refused(client: httpx.AsyncClient, key: str) -> None:
+    refused = await client.post("/relations", json=TEACHER, headers={"Idempotency-Key": key})
+    assert (refused.status_code, refused.json()["error"]["field"]) == (422, "idempotency-key")
+
+
 async def test_pages_list_every_relation_once(client: httpx.AsyncClient) -> None:
     ids: list[str] = []
     query: dict[str, Any] = {"limit": 4}
@@ -150,6 +272,15 @@ async def test_a_batch_that_is_there_already_is_no_error(client: httpx.AsyncClie
     partly = await client.post("/relations/batch", json={"items": items})
     fully = await client.post("/relations/batch", json={"items": items})
     assert [(x.status_code, x.json()["created"]) for x in (partly, fully)] == [(201, 1), (200, 0)]
+
+
+async def test_a_batch_that_is_to_replace_does(client: httpx.AsyncClient) -> None:
+    before = (await client.get("/relations/P19")).json()
+    items = [{"id": "P19", **TEACHER}, {"id": "B1", "name": "x", "description": "Number 1."}]
+    body = (await client.post("/relations/batch", json={"items": items, "replace": True})).json()
+    assert body["created"] == 1
+    assert [(item["name"], item["version"]) for item in body["items"]] == [("teacher", 2), ("x", 2)]
+    assert body["items"][0]["created_at"] == before["created_at"]
 
 
 @pytest.mark.parametrize(
@@ -216,7 +347,8 @@ async def test_an_id_that_does_not_fit_a_path_is_refused(client: httpx.AsyncClie
 
 async def test_an_id_that_nothing_could_have_is_not_found(client: httpx.AsyncClient) -> None:
     for key in ("a%00b", "%ff", "a%20b", "%F0%9F%92%A9"):
-        assert (await client.get(f"/relations/{key}")).status_code == 404
+        for path in (f"/relations/{key}", f"/relations/{key}/history"):
+            assert (await client.get(path)).status_code == 404
 
 
 async def test_a_description_that_the_model_cannot_read_is_refused_with_its_position(
@@ -286,7 +418,7 @@ async def test_a_change_that_reached_the_registry_but_not_the_index_is_made_good
 ) -> None:
     async with serve() as client:
         with capture_logs(), monkeypatch.context() as broken:
-            broken.setattr("service.registration.synchronise", lambda *parts: 1 / 0)
+            broken.setattr("service.replica.synchronise", lambda *parts: 1 / 0)
             assert (await client.post("/relations", json={"id": "T1", **TEACHER})).status_code == 500
         assert await best(client) is None
         assert (await client.post("/relations", json={"id": "T1", **TEACHER})).status_code == 200
