@@ -4,8 +4,8 @@
 #   benchmarks/serving.sh DATA RUNS BUNDLES [MEASUREMENT...]
 #
 # DATA         a directory with the public sets as instance files, splits/ and descriptions/
-# RUNS         checkpoints: default, as default_bundle.sh leaves it, and, where they are there, those that zero_shot.sh
-#              leaves as SPLIT.emma
+# RUNS         checkpoints: those that zero_shot.sh leaves as SPLIT.emma, and default, as default_bundle.sh leaves it;
+#              the first of these that is there is what the precisions' and runtimes' speed is measured with
 # BUNDLES      where bundles of these in fp32 and in 8 bits go; those that are there are not made again
 # MEASUREMENT  only these, such as latency; without, all
 #
@@ -48,9 +48,18 @@ measure batches "${asked[@]}"
 measure company "${asked[@]}"
 measure every "${asked[@]}"
 
-if wanted speed || wanted systems; then pair "$runs/default" default; fi
-measure speed "${asked[@]}" --pair "$bundles/default"
-measure systems "${asked[@]}" --pair "$bundles/default" --checkpoint "$runs/default"
+# They are all of one size, so any does for speed.
+any=
+for run in "$runs/default" "$runs"/fewrel_*.emma; do
+  if [ -z "$any" ] && [ -e "$run/config.json" ]; then any=$run; fi
+done
+if [ -n "$any" ]; then
+  if wanted speed || wanted systems; then pair "$any" "$(basename "$any" .emma)"; fi
+  measure speed "${asked[@]}" --pair "$bundles/$(basename "$any" .emma)"
+  measure systems "${asked[@]}" --pair "$bundles/$(basename "$any" .emma)" --checkpoint "$any"
+else
+  echo "speed and systems are left out: no checkpoint in $runs" >&2
+fi
 
 if wanted accuracy; then
   splits=()

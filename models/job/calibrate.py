@@ -60,7 +60,7 @@ def calibrate(model: Model, start: Calibration, recipe: Recipe, data: TrainingDa
         return calibration
     # Where relations are asked for, most pairs have none: at the least, they count as much as those that have one.
     weights = np.repeat([1.0, len(related) / len(unrelated)], [len(related), len(unrelated)])
-    return fit_threshold(fit_some(calibration, found, gold, weights), found, gold, weights)
+    return fit_threshold(fit_some(calibration, found, gold), found, gold, weights)
 
 
 def _candidates(data: TrainingData, seed: int) -> list[str]:
@@ -119,18 +119,18 @@ def fit_reach(calibration: Calibration, found: Scored) -> Calibration:
     return replace(calibration, unread_logit=min(0.0, float(average)))
 
 
-def fit_some(calibration: Calibration, found: Scored, gold: Integers, weights: Floats) -> Calibration:
-    """The three numbers of P(some), by logistic regression over related and unrelated pairs, each with a weight."""
+def fit_some(calibration: Calibration, found: Scored, gold: Integers) -> Calibration:
+    """The three numbers of P(some), by logistic regression over related and unrelated pairs."""
     cosines = found.top_cosines()
     logits = completed(calibration, cosines, _logits(found))
     features = np.stack([logsumexp(logits, axis=1), cosines.max(axis=1)], axis=1)
     spread = features.std(axis=0) + 1e-9
-    fitted = LogisticRegression().fit(features / spread, gold < found.top.shape[1], weights)
-    slopes = fitted.coef_[0] / spread
+    fitted = LogisticRegression().fit(features / spread, gold < found.top.shape[1])
+    weights = fitted.coef_[0] / spread
     return replace(
         calibration,
-        some_logit=float(slopes[0]),
-        some_cosine=float(slopes[1]),
+        some_logit=float(weights[0]),
+        some_cosine=float(weights[1]),
         some_bias=float(fitted.intercept_[0]),
     )
 

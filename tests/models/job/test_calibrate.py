@@ -128,15 +128,13 @@ def test_whether_there_is_one_is_fitted_on_the_candidates_within_reach() -> None
     start = Calibration(0.5, 20.0, reach=0.1)
     cosines = found.top_cosines()
     unread = np.where(cosines >= cosines[:, :1] - 0.1, found.logits, np.nan)
-    assert fit_some(start, found, gold, EVEN) == fit_some(start, replace(found, logits=unread), gold, EVEN)
-    assert (
-        fit_some(start, found, gold, EVEN).some_logit != fit_some(Calibration(0.5, 20.0), found, gold, EVEN).some_logit
-    )
+    assert fit_some(start, found, gold) == fit_some(start, replace(found, logits=unread), gold)
+    assert fit_some(start, found, gold).some_logit != fit_some(Calibration(0.5, 20.0), found, gold).some_logit
 
 
 def test_related_pairs_are_told_from_unrelated_ones() -> None:
     found, gold = synthetic()
-    calibration = fit_some(Calibration(), found, gold, EVEN)
+    calibration = fit_some(Calibration(), found, gold)
     assert found.logits is not None
     some = some_probability(calibration, found.top_cosines(), found.logits)
     assert ((some > 0.5) == (gold < K)).mean() > 0.8
@@ -145,27 +143,13 @@ def test_related_pairs_are_told_from_unrelated_ones() -> None:
 
 def test_fitting_whether_there_is_one_leaves_the_other_numbers() -> None:
     start = Calibration(classifier_weight=0.4, recall_weight=9.0, threshold=0.1)
-    fitted = fit_some(start, *synthetic(), EVEN)
+    fitted = fit_some(start, *synthetic())
     assert replace(fitted, some_logit=1.0, some_cosine=0.0, some_bias=0.0) == start
-
-
-def test_whether_there_is_one_is_fitted_by_weight() -> None:
-    found, gold = synthetic()
-    assert found.logits is not None
-    twice = np.where(gold < K, 1.0, 2.0)
-    rows = np.repeat(np.arange(len(gold)), twice.astype(int))
-    again = Scored(found.relations, found.cosines[rows], found.top[rows], found.logits[rows])
-    fitted, repeated = (
-        fit_some(Calibration(), found, gold, twice),
-        fit_some(Calibration(), again, gold[rows], np.ones(len(rows))),
-    )
-    assert fitted.some_bias == pytest.approx(repeated.some_bias, rel=0.02)
-    assert fitted.some_bias < fit_some(Calibration(), found, gold, EVEN).some_bias
 
 
 def test_the_more_unrelated_pairs_weigh_the_higher_the_threshold() -> None:
     found, gold = synthetic()
-    some = fit_some(Calibration(), found, gold, EVEN)
+    some = fit_some(Calibration(), found, gold)
     light, heavy = (fit_threshold(some, found, gold, np.where(gold < K, 1.0, x)).threshold for x in (0.2, 5.0))
     assert light < heavy
 
@@ -179,7 +163,7 @@ def f1(values: Floats, gold: Integers, threshold: float) -> float:
 
 def test_the_threshold_is_the_one_with_the_best_f1() -> None:
     found, gold = synthetic()
-    calibration = fit_threshold(fit_some(Calibration(), found, gold, EVEN), found, gold, EVEN)
+    calibration = fit_threshold(fit_some(Calibration(), found, gold), found, gold, EVEN)
     assert found.logits is not None
     values = scores(calibration, found.top_cosines(), found.logits)
     best = max(f1(values, gold, t) for t in np.arange(0.05, 0.96, 0.01).round(2))
@@ -188,19 +172,17 @@ def test_the_threshold_is_the_one_with_the_best_f1() -> None:
     assert best > f1(values, gold, 0.95)
 
 
-@pytest.mark.parametrize("fit", [fit_some, fit_threshold])
-def test_recall_alone_cannot_be_calibrated(
-    fit: Callable[[Calibration, Scored, Integers, Floats], Calibration],
-) -> None:
-    found, gold = synthetic()
-    with pytest.raises(ValueError, match="needs the classifier's scores"):
-        fit(Calibration(), replace(found, logits=None), gold, EVEN)
-
-
-def test_recall_alone_has_no_temperature() -> None:
+@pytest.mark.parametrize("fit", [fit_temperature, fit_some])
+def test_recall_alone_cannot_be_calibrated(fit: Callable[[Calibration, Scored, Integers], Calibration]) -> None:
     found, gold = synthetic(50)
     with pytest.raises(ValueError, match="needs the classifier's scores"):
-        fit_temperature(Calibration(), replace(found, logits=None), gold)
+        fit(Calibration(), replace(found, logits=None), gold)
+
+
+def test_recall_alone_has_no_threshold() -> None:
+    found, gold = synthetic()
+    with pytest.raises(ValueError, match="needs the classifier's scores"):
+        fit_threshold(Calibration(), replace(found, logits=None), gold, EVEN)
 
 
 @pytest.fixture
