@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-import httpx
 import numpy as np
 
 from benchmarks.serving.load import NO_ANSWER, Body, Run, Send, closed_loop, open_loop
@@ -15,7 +14,6 @@ from benchmarks.serving.table import Row
 from benchmarks.serving.work import SEED
 
 CLIENTS = 32
-TIMEOUT_SECONDS = 60.0
 OVERLOADED = 429
 
 EMMA, INFINITY = "EMMA, /extract", "infinity, /embeddings"
@@ -23,12 +21,6 @@ EMMA, INFINITY = "EMMA, /extract", "infinity, /embeddings"
 
 MOST_ITEMS, BATCHES, SOAKING_CLIENTS = 64, 200, 4
 """Of the soak: largest batch, batches that are sent in turn, and clients that send them."""
-
-
-def connected(server: Server) -> httpx.AsyncClient:
-    """A client without a bound on its connections: a generator's own queue would hide the service's."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    return httpx.AsyncClient(base_url=server.url, limits=limits, timeout=TIMEOUT_SECONDS)
 
 
 async def saturation(server: Server, send: Send, bodies: Sequence[Body], seconds: float) -> tuple[float, float, Run]:

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import numpy as np
 
 Body = dict[str, Any]
@@ -55,18 +54,6 @@ class Run:
         """Seconds within which a share of the answers of a status came; not a number where there is none."""
         seconds = [x.seconds for x in self.sent if x.status == status]
         return float(np.quantile(seconds, share)) if seconds else float("nan")
-
-
-def poster(client: httpx.AsyncClient, path: str) -> Send:
-    """What posts a body to a path and gives the answer's status."""
-
-    async def send(body: Body) -> int:
-        try:
-            return (await client.post(path, json=body)).status_code
-        except httpx.TransportError:
-            return NO_ANSWER
-
-    return send
 
 
 async def open_loop(send: Send, bodies: Sequence[Body], rate: float, duration: float) -> Run:

@@ -12,8 +12,9 @@ import httpx
 import typer
 
 from benchmarks.serving import http
+from benchmarks.serving.client import Client
 from benchmarks.serving.infinity import Encoder, Infinity, requests, write_encoder
-from benchmarks.serving.load import Send, poster
+from benchmarks.serving.load import Send
 from benchmarks.serving.model import Bench
 from benchmarks.serving.options import (
     OWN,
@@ -168,8 +169,8 @@ def _with_service(bundle: Path, path: str, measure: Callable[[Server, Send], Awa
 
 def _with_server(server: Server, path: str, measure: Callable[[Server, Send], Awaitable[None]]) -> None:
     async def connect() -> None:
-        async with http.connected(server) as client:
-            await measure(server, poster(client, path))
+        async with Client(server.url) as client:
+            await measure(server, client.poster(path))
 
     asyncio.run(connect())
 

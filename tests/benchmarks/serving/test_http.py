@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,8 +89,3 @@ def test_a_soak_sends_batches_of_varied_size_each_of_similar_length(monkeypatch:
     lengths = [[len(x["sentence"]) for x in body["items"]] for body in sent]
     assert all(x == [*range(x[0], x[0] + len(x))] for x in lengths)
     assert len({len(x) for x in lengths}) > 1 < len({x[0] for x in lengths})
-
-
-def test_a_client_is_not_bound_to_some_connections(tmp_path: Path) -> None:
-    server: Any = type("Named", (), {"url": "http://emma"})
-    assert str(http.connected(server).base_url) == "http://emma"

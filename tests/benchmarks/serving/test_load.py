@@ -3,12 +3,10 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
 
-import httpx
 import pytest
 
-from benchmarks.serving.load import NO_ANSWER, Body, Run, Sent, closed_loop, open_loop, poster
+from benchmarks.serving.load import Body, Run, Sent, closed_loop, open_loop
 
 BODIES: list[Body] = [{"number": 0}, {"number": 1}]
 
@@ -88,23 +86,6 @@ def test_the_closed_loop_has_as_many_requests_out_as_clients(monkeypatch: pytest
         return service.most, len(run.sent)
 
     assert asyncio.run(measure()) == (3, 3)
-
-
-@pytest.mark.parametrize(
-    ("handler", "status"),
-    [
-        (lambda _: httpx.Response(429), 429),
-        (lambda request: (_ for _ in ()).throw(httpx.ReadTimeout("late", request=request)), NO_ANSWER),
-    ],
-)
-def test_a_request_without_an_answer_has_a_status_of_its_own(
-    handler: Callable[[httpx.Request], httpx.Response], status: int
-) -> None:
-    async def measure() -> int:
-        async with httpx.AsyncClient(transport=httpx.MockTransport(handler), base_url="http://emma") as client:
-            return await poster(client, "/extract")({})
-
-    assert asyncio.run(measure()) == status
 
 
 RUN = Run([Sent(0, 1, 200), Sent(1, 3, 200), Sent(1, 0.5, 429)], duration=2)
