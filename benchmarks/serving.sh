@@ -4,7 +4,7 @@
 #   benchmarks/serving.sh DATA RUNS BUNDLES [MEASUREMENT...]
 #
 # DATA         a directory with the public sets as instance files, splits/ and descriptions/
-# RUNS         checkpoints: those that zero_shot.sh leaves as SPLIT.emma, and default, as default_bundle.sh leaves it;
+# RUNS         checkpoints: default, as default_bundle.sh leaves it, and those that zero_shot.sh leaves as SPLIT.emma;
 #              the first of these that is there is what the precisions' and runtimes' speed is measured with
 # BUNDLES      where bundles of these in fp32 and in 8 bits go; those that are there are not made again
 # MEASUREMENT  only these, such as latency; without, all

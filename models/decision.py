@@ -77,28 +77,35 @@ def completed(calibration: Calibration, cosines: Floats, logits: Floats) -> Floa
 
 def relation_log_probabilities(calibration: Calibration, cosines: Floats, logits: Floats) -> Floats:
     """Log P(i | some), shape (k,) or (batch, k); a logit of -inf marks an absent candidate."""
+    return _which(calibration, cosines, completed(calibration, cosines, logits))
+
+
+def some_probability(calibration: Calibration, cosines: Floats, logits: Floats) -> Floats:
+    """P(some), shape () or (batch,)."""
+    return _some(calibration, cosines, completed(calibration, cosines, logits))
+
+
+def scores(calibration: Calibration, cosines: Floats, logits: Floats) -> Floats:
+    """Calibrated probability of each candidate, shape (k,) or (batch, k); what is left to 1 is "none"."""
     logits = completed(calibration, cosines, logits)
+    some = _some(calibration, cosines, logits)
+    return np.asarray(np.exp(_which(calibration, cosines, logits)) * some[..., None], dtype=np.float64)
+
+
+def _which(calibration: Calibration, cosines: Floats, logits: Floats) -> Floats:
     present = logits > -np.inf
     known = np.where(present, logits, 0.0)
     fused = np.where(present, calibration.classifier_weight * known + calibration.recall_weight * cosines, -np.inf)
     return np.asarray(fused - _logsumexp(fused), dtype=np.float64)
 
 
-def some_probability(calibration: Calibration, cosines: Floats, logits: Floats) -> Floats:
-    """P(some), shape () or (batch,)."""
+def _some(calibration: Calibration, cosines: Floats, logits: Floats) -> Floats:
     odds = (
-        calibration.some_logit * _logsumexp(completed(calibration, cosines, logits))[..., 0]
+        calibration.some_logit * _logsumexp(logits)[..., 0]
         + calibration.some_cosine * cosines.max(axis=-1)
         + calibration.some_bias
     )
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * odds)), dtype=np.float64)
-
-
-def scores(calibration: Calibration, cosines: Floats, logits: Floats) -> Floats:
-    """Calibrated probability of each candidate, shape (k,) or (batch, k); what is left to 1 is "none"."""
-    log_probabilities = relation_log_probabilities(calibration, cosines, logits)
-    some = some_probability(calibration, cosines, logits)
-    return np.asarray(np.exp(log_probabilities) * some[..., None], dtype=np.float64)
 
 
 def _logsumexp(values: Floats) -> Floats:

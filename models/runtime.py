@@ -20,8 +20,8 @@ SENTENCE_BYTES, DESCRIPTION_BYTES = 16 * 2**20, 64 * 2**20
 """Memory for the states of the sentences and of the descriptions that were read last."""
 
 ROWS_AT_ONCE = 4
-"""Rows that one call of a graph gets: with more, what is computed no longer fits a CPU's caches, which costs more than
-batching gains, and takes memory that ONNX Runtime keeps."""
+"""Rows that one call of a graph gets: with more, a CPU takes longer for each, and ONNX Runtime keeps the memory that
+the largest call took."""
 
 
 class Runtime:

@@ -127,8 +127,8 @@ def test_a_candidate_out_of_reach_is_less_likely_than_recalls_first(
 
 
 def test_the_logit_of_a_candidate_out_of_reach_is_taken_for_the_firsts_and_less() -> None:
-    calibration = Calibration(reach=0.25, unread_logit=-1.5)
-    assert completed(calibration, COSINES, LOGITS).tolist() == [2.0, -1.0, 0.5]
+    calibration = Calibration(reach=0.25, unread_logit=-1.25)
+    assert completed(calibration, COSINES, LOGITS).tolist() == [2.0, -1.0, 0.75]
 
 
 def test_an_absent_candidate_out_of_reach_stays_absent() -> None:
