@@ -15,6 +15,7 @@ from models.job.checkpoint import Checkpoint, new_checkpoint
 from models.job.dataset import Example, TrainingData
 from models.job.recipe import Recipe
 from models.job.scoring import classified, score
+from models.job.self_training import self_train
 from models.job.train import train
 from models.relation import Relation
 from models.text import Instance
@@ -66,6 +67,28 @@ class Emma(Method):
                 # All of the largest k were read, of which this answer takes those within reach.
                 share = among.read(self.checkpoint.calibration) / found.top.size
                 yield Answers(BOTH, k, among.fused(self.checkpoint.calibration), recalling + reading * share)
+
+
+class SelfTrained(Emma):
+    """The same, having learnt besides from its own answers on text without labels."""
+
+    def train(self, data: TrainingData, folder: Path, progress: Progress) -> list[dict[str, Any]]:
+        """As the parent; what comes out is what each adaptation starts from."""
+        history = super().train(data, folder, progress)
+        self.trained = self.checkpoint
+        return history
+
+    def adapt(
+        self,
+        data: TrainingData,
+        unlabelled: Sequence[Instance],
+        relations: Sequence[Relation],
+        folder: Path,
+        progress: Progress,
+    ) -> list[dict[str, Any]]:
+        """Self-training from the trained checkpoint, whatever it was adapted to before."""
+        self.checkpoint, history = self_train(self.trained, data, unlabelled, relations, folder, progress)
+        return history
 
 
 def _unlabelled(instances: Sequence[Instance]) -> list[Example]:

@@ -54,6 +54,21 @@ class Method(ABC):
     def train(self, data: TrainingData, folder: Path, progress: Progress) -> list[dict[str, Any]]:
         """Train, or go on where a killed run left off; one row of metrics for each epoch."""
 
+    def adapt(
+        self,
+        data: TrainingData,
+        unlabelled: Sequence[Instance],
+        relations: Sequence[Relation],
+        folder: Path,
+        progress: Progress,
+    ) -> list[dict[str, Any]]:
+        """Learn relations that are about to be asked for from text without labels; most methods do not.
+
+        Returns:
+            One row of metrics for each epoch.
+        """
+        return []
+
     @abstractmethod
     def score(self, instances: Sequence[Instance], relations: Sequence[Relation]) -> Vectors:
         """How well each relation fits each instance, the higher the better: (instances, relations)."""

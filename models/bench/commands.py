@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from models.flags import takes_fields_of
-from models.job.commands import console, fail, progress, reported_errors
 from models.job.recipe import Recipe
+from models.job.terminal import console, fail, progress, reported_errors
 
 app = typer.Typer(help="Measure: methods side by side on public data.", no_args_is_help=True)
 

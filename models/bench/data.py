@@ -13,6 +13,7 @@ from typing import Any
 from models.job.dataset import DataError, Example, Split, TrainingData, read_examples, read_split, training_data
 from models.job.recipe import Recipe
 from models.relation import Relation, read_relations
+from models.text import Instance
 
 CATALOGUE = Path(__file__).parents[1] / "catalogue" / "default.jsonl"
 
@@ -32,6 +33,9 @@ FIRST_EDGE = "first_edge"
 
 ONE_WORDING = "catalogue, one wording"
 
+UNLABELLED = 5_000
+"""Most instances without labels that a method may learn from."""
+
 COMPLETE = 700
 """Instances that FewRel has of each of its relations."""
 
@@ -46,6 +50,8 @@ class SplitData:
         seed: of the split.
         training: what may be learnt from and chosen by.
         test: examples of the unseen relations.
+        unlabelled: other instances of them and of the relations of `valid`, which are unseen, too; their labels are
+            not known.
         described: the tested relations by who described them, `published` or `catalogue`, and as `one wording` the
             latter without their paraphrases.
         missing: what the data at hand lack of the published set, in words; empty if nothing.
@@ -58,6 +64,7 @@ class SplitData:
     seed: str
     training: TrainingData
     test: list[Example]
+    unlabelled: list[Instance]
     described: dict[str, list[Relation]]
     missing: str
     files: list[str]
@@ -121,6 +128,7 @@ def read_split_data(
         seed,
         training,
         test,
+        _unlabelled(own, wider.test | wider.valid, test, recipe.seed),
         {
             "published": [published[x] for x in tested],
             "catalogue": [ours[x] for x in tested],
@@ -207,6 +215,16 @@ def _drawn(examples: Iterable[Example], most: int, seed: int) -> list[Example]:
         for _, pool in sorted(by_relation.items(), key=lambda item: str(item[0]))
         for x in (draw.sample(pool, min(most, len(pool))) if most else pool)
     ]
+
+
+def _unlabelled(
+    files: Iterable[Iterable[Example]], unseen: frozenset[str], test: Sequence[Example], seed: int
+) -> list[Instance]:
+    tested = {x.instance.sentence for x in test}
+    found = {
+        x.instance: None for file in files for x in file if x.relation in unseen and x.instance.sentence not in tested
+    }
+    return random.Random(seed).sample(list(found), min(UNLABELLED, len(found)))
 
 
 def _missing(dataset: str, files: list[list[Example]], split: Split) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.baselines.emma import Emma
+from models.baselines.emma import Emma, SelfTrained
 from models.baselines.encoding_strategies import EncodingStrategy, Hybrid
 from models.baselines.finecl import FineCl
 from models.baselines.method import Method
@@ -52,6 +52,9 @@ _PUBLISHED = {
 
 METHODS: dict[str, Entry] = {
     "emma": Entry("EMMA as built", Emma, extra=True, catalogue=True),
+    "emma-self-trained": Entry(
+        "EMMA as built, self-trained on unlabelled text", SelfTrained, extra=True, catalogue=True
+    ),
     "emma-fewer-data": Entry("EMMA as built, without further sets", Emma, catalogue=True),
     "emma-published": Entry("EMMA as published", Emma, _PUBLISHED),
     "emma-published-joint": Entry("EMMA as published, trained jointly", Emma, {**_PUBLISHED, "training": "joint"}),

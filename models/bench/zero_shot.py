@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
@@ -84,8 +84,14 @@ class Grid:
             trained_for=self.trained_for,
         )
         built = entry.make(recipe)
-        history = built.train(data.training, self.runs / f"{trained_for}.{method}", progress)
+        folder = self.runs / f"{trained_for}.{method}"
+        history = built.train(data.training, folder, progress)
         sets = ["published", "catalogue", ONE_WORDING] if entry.catalogue else ["published"]
+
+        def adapt(described: str) -> None:
+            steps = built.adapt(data.training, data.unlabelled, data.described[described], folder / described, progress)
+            history.extend({"descriptions": described} | row for row in steps)
+
         cell = {
             "split": split,
             "dataset": data.dataset,
@@ -101,7 +107,7 @@ class Grid:
                 "unrelated": sum(x.relation is None for x in data.training.train),
                 "relations": len(data.training.train_relations),
             },
-            "rows": list(_rows(built, data, sets, self.ks)),
+            "rows": list(_rows(built, data, sets, self.ks, adapt)),
             "open_set": _open_set(built, self.data, data, recipe.seed),
             "history": history,
             "recipe": recipe.public(),
@@ -137,11 +143,15 @@ def _one_line_a_row(cell: dict[str, Any]) -> str:
     return plain.removesuffix("\n}") + long + "\n}\n"
 
 
-def _rows(method: Method, data: SplitData, sets: Sequence[str], ks: Sequence[int]) -> Iterator[dict[str, Any]]:
+def _rows(
+    method: Method, data: SplitData, sets: Sequence[str], ks: Sequence[int], adapt: Callable[[str], None]
+) -> Iterator[dict[str, Any]]:
     instances = [x.instance for x in data.test]
     gold = [str(x.relation) for x in data.test]
     for described in sets:
         relations = data.described[described]
+        if described != ONE_WORDING:
+            adapt(described)
         column = {relation.id: i for i, relation in enumerate(relations)}
         truth = np.array([column[x] for x in gold])
         # Paraphrases change what recall finds; the classifier reads the principal wording alone.

@@ -1,4 +1,4 @@
-"""The offline half of the command line: `emma train`, `evaluate`, `export`, `index`, `calibrate`, `build`.
+"""The offline half of the command line: `emma train`, `adapt`, `evaluate`, `export`, `index`, `calibrate`, `build`.
 
 torch and transformers are imported inside the commands, so that `emma serve` runs without them.
 """
@@ -7,35 +7,26 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from models.bundle import BundleError, load_bundle
+from models.bundle import load_bundle
 from models.decision import Calibration
 from models.flags import takes_fields_of
 from models.job.recipe import Recipe
-from models.relation import RelationFileError, read_relations
-from models.text import InputError
+from models.job.terminal import console, fail, progress, reported_errors
+from models.relation import read_relations
 
 if TYPE_CHECKING:
     from models.job.dataset import Example, TrainingData
     from models.job.evaluate import Report
     from models.job.scoring import Model
 
-console = Console(stderr=True)
-
 VERIFIED_ON = 500
 """Most instances that an export is verified on."""
-
-TRAINING_PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "safetensors", "sklearn", "scipy", "matplotlib")
 
 Instances = Annotated[
     list[Path], typer.Option("--instances", help="Instance file (JSONL, may be gzipped); give the flag again for more.")
@@ -77,6 +68,43 @@ def train(
     """Train on instance files and relation files, and write a checkpoint directory."""
     with reported_errors():
         _trained(instances, relations, output, split, without or [], given)
+
+
+def adapt(
+    checkpoint: CheckpointDir,
+    instances: Instances,
+    relations: Relations,
+    unlabelled: Annotated[
+        list[Path],
+        typer.Option("--unlabelled", help="Instance file whose relations are unknown or not looked at; repeatable."),
+    ],
+    catalogue: Annotated[Path, typer.Option("--catalogue", help="Relation file: what the text may hold.")],
+    output: Annotated[
+        Path, typer.Option("--output", help="Directory of the adapted checkpoint; a killed run goes on.")
+    ],
+    surest: Annotated[int, typer.Option("--surest", min=1, help="Most answers of a relation to learn from.")] = 100,
+    split: SplitFile = None,
+    without: Without = None,
+) -> None:
+    """Let a checkpoint learn relations that it has no examples of from its own answers on text without labels.
+
+    `--instances` and `--relations` are those that it was trained on: half of each step is drawn from them.
+    """
+    with reported_errors():
+        from models.job.checkpoint import load_checkpoint
+        from models.job.dataset import read_examples
+        from models.job.self_training import adapt as run
+
+        trained = load_checkpoint(checkpoint)
+        data = _read(trained.recipe, instances, relations, split, without or [])
+        texts = list(dict.fromkeys(x.instance for path in unlabelled for x in read_examples(path)[0]))
+        with progress() as bars:
+            adapted = run(trained, data, texts, read_relations([catalogue]), output, bars, surest)
+        said = adapted.training["self_training"]
+        console.print(
+            f"[green]checkpoint in {output}[/]; learnt from {said['answered']:,} answers on {said['unlabelled']:,} "
+            "instances without labels"
+        )
 
 
 def evaluate(
@@ -329,56 +357,6 @@ def _exported(
             relations=list(read_relations(relations).values()),
             say=lambda line: console.print(line, soft_wrap=True),
         )
-
-
-def progress() -> Progress:
-    """A progress display on standard error."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    )
-
-
-@contextmanager
-def reported_errors() -> Iterator[None]:
-    """Turn what a user can mend into one line and exit status 1."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name not in TRAINING_PACKAGES:
-            raise
-        fail(f"this command needs {error.name}: install the `train` and `bench` extras, as make test does")
-    except ValidationError as error:
-        fail("; ".join(_explained(fault) for fault in error.errors()))
-    except _user_errors() as error:
-        fail(str(error))
-
-
-def fail(message: str) -> NoReturn:
-    """Print an error and leave with status 1."""
-    console.print(f"[red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
-    raise typer.Exit(1)
-
-
-def _explained(fault: Any) -> str:
-    where = "-".join(str(part) for part in fault["loc"]).replace("_", "-")
-    return f"--{where} is {fault['input']!r}: {fault['msg']}" if where else str(fault["msg"])
-
-
-def _user_errors() -> tuple[type[Exception], ...]:
-    always = (RelationFileError, BundleError, InputError)
-    try:
-        from models.emma.encoder import EncoderError
-        from models.job.checkpoint import CheckpointError
-        from models.job.dataset import DataError
-        from models.job.verify import ExportError
-    except ModuleNotFoundError:
-        return always
-    return (*always, EncoderError, CheckpointError, DataError, ExportError)
 
 
 def _barred(rules: list[str], instances: list[Path]) -> dict[str, frozenset[str]]:

@@ -49,7 +49,7 @@ def train(recipe: Recipe, data: TrainingData, output: Path, progress: Progress) 
         models.emma.encoder.EncoderError: the encoder cannot be loaded.
     """
     facts = _facts(recipe, data)
-    _claim(output, facts)
+    claim(output, facts)
     if (output / CONFIG).is_file():
         return load_checkpoint(output)
     checkpoint = new_checkpoint(recipe)
@@ -70,19 +70,12 @@ def train(recipe: Recipe, data: TrainingData, output: Path, progress: Progress) 
     return checkpoint
 
 
-def _facts(recipe: Recipe, data: TrainingData) -> dict[str, Any]:
-    return {
-        "recipe": recipe.model_dump(),
-        "data": data.digest(),
-        "train_instances": len(data.train),
-        "train_relations": len(data.train_relations),
-        "valid_instances": len(data.valid),
-        "valid_relations": len(data.valid_relations),
-        "skipped": dict(data.skipped),
-    }
+def claim(output: Path, facts: dict[str, Any]) -> None:
+    """Write down what a directory's run is of, or find that it is the same that was written there.
 
-
-def _claim(output: Path, facts: dict[str, Any]) -> None:
+    Raises:
+        CheckpointError: it holds another run, or one whose record cannot be read.
+    """
     file = output / RUN
     if file.is_file():
         try:
@@ -100,6 +93,18 @@ def _claim(output: Path, facts: dict[str, Any]) -> None:
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     partial.replace(file)
+
+
+def _facts(recipe: Recipe, data: TrainingData) -> dict[str, Any]:
+    return {
+        "recipe": recipe.model_dump(),
+        "data": data.digest(),
+        "train_instances": len(data.train),
+        "train_relations": len(data.train_relations),
+        "valid_instances": len(data.valid),
+        "valid_relations": len(data.valid_relations),
+        "skipped": dict(data.skipped),
+    }
 
 
 def _write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:

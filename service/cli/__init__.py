@@ -37,7 +37,15 @@ app.command()(serve.serve)
 app.command()(extract.extract)
 app.add_typer(relations.app, name="relations")
 app.add_typer(db.app, name="db")
-for command in (offline.train, offline.evaluate, offline.export, offline.index, offline.calibrate, offline.build):
+for command in (
+    offline.train,
+    offline.adapt,
+    offline.evaluate,
+    offline.export,
+    offline.index,
+    offline.calibrate,
+    offline.build,
+):
     app.command(rich_help_panel="Offline job")(command)
 app.add_typer(bench.app, name="bench", rich_help_panel="Offline job")
 

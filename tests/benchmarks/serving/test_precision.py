@@ -34,7 +34,7 @@ def test_the_same_graphs_lose_no_f1(
     related = [x for x in tiny_examples if x.relation is not None][:30]
     training = TrainingData([], [], {}, [], [])
     data = SplitData(
-        "tiny", "tiny", 3, "1", training, related, {"published": relations, ONE_WORDING: relations}, "", []
+        "tiny", "tiny", 3, "1", training, related, [], {"published": relations, ONE_WORDING: relations}, "", []
     )
     [row] = accuracy(pair, data)
     assert (row["split"], row["descriptions"], row["sentences"]) == ("tiny", "published", 30)

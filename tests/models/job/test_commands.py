@@ -23,7 +23,15 @@ from models.runtime import Runtime
 from tests.models.support import differing, one_line, saved_weights
 
 app = typer.Typer()
-for command in (commands.train, commands.evaluate, commands.export, commands.index, commands.calibrate, commands.build):
+for command in (
+    commands.train,
+    commands.adapt,
+    commands.evaluate,
+    commands.export,
+    commands.index,
+    commands.calibrate,
+    commands.build,
+):
     app.command()(command)
 
 Make = Callable[..., Recipe]
@@ -114,6 +122,17 @@ def test_training_again_loads_what_is_finished(
     before = saved_weights(checkpoint)
     ran("train", *files, *split, *brief, "--output", checkpoint)
     assert differing(saved_weights(checkpoint), before) == []
+
+
+def test_adapting_writes_a_checkpoint_that_learnt_from_its_own_answers(
+    checkpoint: Path, files: list[object], split: list[object], test_data: Path, tmp_path: Path
+) -> None:
+    where = ["--checkpoint", checkpoint, "--output", tmp_path / "adapted"]
+    text = ["--unlabelled", test_data / "instances.jsonl", "--catalogue", test_data / "relations.jsonl"]
+    said = one_line(ran("adapt", *files, *split, *text, *where, "--surest", 3).stderr)
+    learnt = load_checkpoint(tmp_path / "adapted", "cpu").training["self_training"]
+    assert f"learnt from {learnt['answered']} answers on 240 instances without labels" in said
+    assert differing(saved_weights(tmp_path / "adapted"), saved_weights(checkpoint))
 
 
 class Reached(Exception):  # noqa: N818 - no fault
