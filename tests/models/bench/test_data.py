@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from models.bench.data import SplitData, read_published, read_split_data
 from models.job.dataset import DataError
 from models.job.recipe import Recipe
+from models.text import Instance
 
 Make = Callable[..., Recipe]
 Read = Callable[..., SplitData]
@@ -54,6 +56,15 @@ def test_what_is_tested_is_never_trained_on_whatever_joins(read: Read, name: str
     assert {x.relation for x in found.test} == set(TESTED)
     assert not trained_relations(found) & set(TESTED)
     assert not {x.instance.sentence for x in found.test} & {x.instance.sentence for x in found.training.train}
+
+
+def test_text_without_labels_is_of_unseen_relations_and_not_tested(read: Read, public_data: Path) -> None:
+    found = read(test_per_relation=5)
+    rows = [json.loads(line) for line in gzip.decompress((public_data / "fewrel.jsonl.gz").read_bytes()).splitlines()]
+    relations = {Instance.from_tokens(x["tokens"], x["head"], x["tail"]): x["relation"] for x in rows}
+    split = json.loads((public_data / "splits" / "fewrel_m3_seed1.json").read_text())
+    assert {relations[x] for x in found.unlabelled} == {*split["test"], *split["valid"]}
+    assert not {x.sentence for x in found.unlabelled} & {x.instance.sentence for x in found.test}
 
 
 def test_further_sets_add_instances(read: Read) -> None:
