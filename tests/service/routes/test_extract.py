@@ -237,7 +237,7 @@ async def until_waiting(client: httpx.AsyncClient, count: int) -> None:
 
 
 async def test_requests_that_come_together_share_a_batch(serve: Serve, model: FakeRuntime) -> None:
-    async with serve() as client:
+    async with serve(batch_size=2) as client:
         first = await held(client, model)
         others = [asyncio.create_task(client.post("/extract", json=REQUEST)) for _ in range(2)]
         await until_waiting(client, 2)
