@@ -47,6 +47,12 @@ class Settings(BaseSettings):
     batch_size: int = Field(
         1, ge=1, le=1024, description="Instances that a thread of the model reads at once, at most; more for a GPU."
     )
+    cache_size: int = Field(
+        1024,
+        ge=0,
+        le=1_000_000,
+        description="Answers that are kept for identical requests, until the registry changes; 0 keeps none.",
+    )
     deadline_seconds: float = Field(
         30.0, gt=0, le=3600, allow_inf_nan=False, description="Seconds until a request is given up with 504."
     )

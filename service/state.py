@@ -15,6 +15,7 @@ from models.candidates import CandidateList
 from models.relation import Relation
 from models.runtime import ROWS_AT_ONCE, Runtime, available_processors
 from models.text import Instance, Span
+from service.answers import AnswerCache
 from service.batching import Batcher
 from service.errors import NotReadyError, RegistryUnavailableError, StartupError
 from service.extraction import Answer, Extractor, Model, Query
@@ -86,6 +87,7 @@ class State:
             on_batch=metrics.batch,
             **limits,
         )
+        self.answers = AnswerCache(self.extractions.submit, lambda: self.index.version, settings.cache_size, metrics)
         self._encoder: Batcher[Relation, Draft] = Batcher(
             lambda relations: encode(model, relations),
             self._model_threads,

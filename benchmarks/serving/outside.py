@@ -163,7 +163,8 @@ def start(
 
 
 def _with_service(bundle: Path, path: str, measure: Callable[[Server, Send], Awaitable[None]]) -> None:
-    with tempfile.TemporaryDirectory() as folder, Service(Path(folder), bundle=bundle) as service:
+    # The same sentences come again and again: their answers are to be made each time.
+    with tempfile.TemporaryDirectory() as folder, Service(Path(folder), bundle=bundle, cache_size=0) as service:
         _with_server(service, path, measure)
 
 
