@@ -20,8 +20,8 @@ SENTENCE_BYTES, DESCRIPTION_BYTES = 16 * 2**20, 64 * 2**20
 """Memory for the states of the sentences and of the descriptions that were read last."""
 
 ROWS_AT_ONCE = 4
-"""Rows that one call of a graph gets: with more, a CPU takes longer for each, and ONNX Runtime keeps the memory that
-the largest call took."""
+"""Rows that one call of a graph gets where all processors share it: with more, a CPU takes longer for each, and ONNX
+Runtime keeps the memory that the largest call took. `python -m benchmarks.serving sharing` measures it."""
 
 
 class Runtime:
