@@ -45,6 +45,7 @@ asked=(--instances "$data/redocred_test.jsonl.gz")
 measure growth "${asked[@]}"
 measure stages "${asked[@]}"
 measure batches "${asked[@]}"
+measure sharing "${asked[@]}"
 measure company "${asked[@]}"
 measure every "${asked[@]}"
 

@@ -20,21 +20,23 @@ SENTENCE_BYTES, DESCRIPTION_BYTES = 16 * 2**20, 64 * 2**20
 """Memory for the states of the sentences and of the descriptions that were read last."""
 
 ROWS_AT_ONCE = 4
-"""Rows that one call of a graph gets: with more, a CPU takes longer for each, and ONNX Runtime keeps the memory that
-the largest call took."""
+"""Rows that one call of a graph gets where all processors share it: with more, a CPU takes longer for each, and ONNX
+Runtime keeps the memory that the largest call took. `python -m benchmarks.serving sharing` measures it."""
 
 
 class Runtime:
     """The two graphs of a bundle and the input builder that feeds them. Safe to call from several threads."""
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+    def __init__(self, bundle: Bundle, threads: int | None = None, rows_at_once: int = ROWS_AT_ONCE) -> None:
         """Load the graphs.
 
         Args:
             bundle: a verified bundle.
-            threads: per graph; when not given, the processors that this process may use.
+            threads: of one call of a graph; when not given, the processors that this process may use.
+            rows_at_once: that one call of a graph gets, at most.
         """
         self.bundle = bundle
+        self._rows_at_once = rows_at_once
         self.inputs = InputBuilder.from_file(
             bundle.path / TOKENIZER, bundle.manifest.lengths(), bundle.manifest.special_tokens
         )
@@ -63,21 +65,21 @@ class Runtime:
 
         What the classifier needs of the reading is kept for a while.
         """
-        return in_chunks(inputs, lambda x: len(x.ids), ROWS_AT_ONCE, self._encode_instances)
+        return in_chunks(inputs, lambda x: len(x.ids), self._rows_at_once, self._encode_instances)
 
     def encode_descriptions(self, inputs: Sequence[DescriptionInput]) -> Vectors:
         """d^vec of Eq. 8 with unit norm, shape (descriptions, dimension)."""
         return in_chunks(
             inputs,
             lambda x: len(x.ids),
-            ROWS_AT_ONCE,
+            self._rows_at_once,
             lambda rows: self._recall.run(["description"], self.inputs.description_arrays(rows))[0],
         )
 
     def classify(self, lists: Sequence[CandidateList]) -> Vectors:
         """Logit of each candidate against "none of these" (lists, k), -inf where a list has fewer than k."""
         k = max((len(x.candidates) for x in lists), default=0)
-        return in_chunks(lists, lambda x: x.length, ROWS_AT_ONCE, lambda rows: self._classify(rows, k))
+        return in_chunks(lists, lambda x: x.length, self._rows_at_once, lambda rows: self._classify(rows, k))
 
     def layout(self, lists: Sequence[CandidateList]) -> Layout:
         """What the classifier's graph takes of lists, all at once; states that are not kept are read."""
@@ -99,8 +101,8 @@ class Runtime:
     def _read(self, wanted: list[Ids]) -> list[States]:
         found: dict[Ids, States] = {}
         order = sorted(wanted, key=len)
-        for start in range(0, len(order), ROWS_AT_ONCE):
-            rows = order[start : start + ROWS_AT_ONCE]
+        for start in range(0, len(order), self._rows_at_once):
+            rows = order[start : start + self._rows_at_once]
             (states,) = self._recall.run(["states"], self.inputs.plain_arrays(rows))
             found.update((row, state[: len(row)].copy()) for row, state in zip(rows, states, strict=True))
         return [found[text] for text in wanted]

@@ -1,12 +1,13 @@
 """Requests that arrive together become one batch for the model, without anyone waiting for company.
 
-While the model is idle a batch is whatever waits; while it is busy a queue grows, and the next batch is its
+While a worker is idle a batch is whatever waits; while all are busy a queue grows, and the next batch is its
 oldest items. The queue is bounded, every wait has a deadline, and whoever gives up frees the places.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ class _Waiting(Generic[Item, Result]):
 
 
 class Batcher(Generic[Item, Result]):
-    """Collects items and has them worked on in batches, one batch at a time.
+    """Collects items and has them worked on in batches, as many batches at a time as there are workers.
 
     `work` runs in the executor. It gives one result for each item, in order, or an exception in place of the
     result of an item that is at fault; an exception that it raises fails the whole batch.
@@ -42,6 +43,7 @@ class Batcher(Generic[Item, Result]):
         *,
         batch_size: int,
         queue_size: int,
+        workers: int = 1,
         deadline_seconds: float,
         on_wait: Callable[[float], None] = lambda seconds: None,
         on_batch: Callable[[int], None] = lambda items: None,
@@ -50,8 +52,9 @@ class Batcher(Generic[Item, Result]):
 
         Args:
             work: see above.
-            executor: with one thread, if batches must not overlap those of another batcher.
+            executor: with no more threads than batches may be worked on, those of other batchers included.
             batch_size: items in a batch, at most.
+            workers: batches that are worked on at once, at most.
             queue_size: items that may wait, at most. A group larger than that is let in when nothing waits.
             deadline_seconds: after which an item is given up.
             on_wait: told the seconds that each item waited.
@@ -67,7 +70,8 @@ class Batcher(Generic[Item, Result]):
         self._queue: deque[_Waiting[Item, Result]] = deque()
         self._wake = asyncio.Event()
         self._closed = False
-        self._consumer: asyncio.Task[None] | None = None
+        self._idle = workers
+        self._consumers: list[asyncio.Task[None]] = []
 
     @property
     def depth(self) -> int:
@@ -76,18 +80,17 @@ class Batcher(Generic[Item, Result]):
 
     def start(self) -> None:
         """Begin to work on what is submitted."""
-        self._consumer = asyncio.create_task(self._consume(), name="batcher")
+        self._consumers = [asyncio.create_task(self._consume(), name="batcher") for _ in range(self._idle)]
 
     async def close(self) -> None:
-        """Fail what waits, finish the batch that is being worked on, and take nothing more."""
+        """Fail what waits, finish the batches that are being worked on, and take nothing more."""
         self._closed = True
         for waiting in self._queue:
             if not waiting.future.done():
                 waiting.future.set_exception(NotReadyError("the service is stopping"))
         self._queue.clear()
         self._wake.set()
-        if self._consumer is not None:
-            await self._consumer
+        await asyncio.gather(*self._consumers)
 
     async def submit(self, items: Sequence[Item]) -> list[Result | Exception]:
         """Have items worked on; their results in order, an exception for an item that is at fault itself.
@@ -136,29 +139,38 @@ class Batcher(Generic[Item, Result]):
             self._queue = deque(entry for entry in self._queue if entry not in pending)
 
     async def _consume(self) -> None:
-        loop = asyncio.get_running_loop()
         while not self._closed:
             if not self._queue:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            batch = [self._queue.popleft() for _ in range(min(self._batch_size, len(self._queue)))]
-            now = time.perf_counter()
-            for waiting in batch:
-                self._on_wait(now - waiting.since)
-            self._on_batch(len(batch))
+            # What waits is shared among the workers that have nothing to do.
+            size = min(self._batch_size, math.ceil(len(self._queue) / self._idle))
+            batch = [self._queue.popleft() for _ in range(size)]
+            self._idle -= 1
             try:
-                results = await loop.run_in_executor(self._executor, self._work, [waiting.item for waiting in batch])
-                if len(results) != len(batch):
-                    raise RuntimeError(f"{len(results)} results for {len(batch)} items")
-            except Exception as error:
-                for waiting in batch:
-                    if not waiting.future.done():
-                        waiting.future.set_exception(error)
-            else:
-                for waiting, result in zip(batch, results, strict=True):
-                    if not waiting.future.done():
-                        waiting.future.set_result(result)
+                await self._have_done(batch)
+            finally:
+                self._idle += 1
+
+    async def _have_done(self, batch: Sequence[_Waiting[Item, Result]]) -> None:
+        now = time.perf_counter()
+        for waiting in batch:
+            self._on_wait(now - waiting.since)
+        self._on_batch(len(batch))
+        loop = asyncio.get_running_loop()
+        try:
+            results = await loop.run_in_executor(self._executor, self._work, [waiting.item for waiting in batch])
+            if len(results) != len(batch):
+                raise RuntimeError(f"{len(results)} results for {len(batch)} items")
+        except Exception as error:
+            for waiting in batch:
+                if not waiting.future.done():
+                    waiting.future.set_exception(error)
+        else:
+            for waiting, result in zip(batch, results, strict=True):
+                if not waiting.future.done():
+                    waiting.future.set_result(result)
 
 
 def one_by_one(work: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item]) -> list[Result | Exception]:

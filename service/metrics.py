@@ -47,6 +47,12 @@ class Metrics:
         self._extractions = Counter(
             "emma_extractions", "Extractions by whether a relation was found.", ["outcome"], registry=self._registry
         )
+        self._cache_lookups = Counter(
+            "emma_cache_lookups",
+            "Extractions by whether their answer was there from an identical one; only a miss has stages.",
+            ["outcome"],
+            registry=self._registry,
+        )
         self._queue_depth = Gauge("emma_queue_depth", "Instances waiting for the model.", registry=self._registry)
         self._relations = Gauge("emma_relations", "Relations that can be extracted.", registry=self._registry)
         self._registry_version = Gauge(
@@ -92,6 +98,11 @@ class Metrics:
     def extraction(self, found: bool) -> None:
         """Count an answer."""
         self._extractions.labels("relation" if found else "none").inc()
+
+    def looked_up(self, hits: int, misses: int) -> None:
+        """Count extractions whose answers were kept, and those that the model had to answer."""
+        self._cache_lookups.labels("hit").inc(hits)
+        self._cache_lookups.labels("miss").inc(misses)
 
     def watch_queue(self, depth: Callable[[], int]) -> None:
         """Read the queue's depth from its owner whenever it is asked for: nothing to forget to count down."""

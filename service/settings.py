@@ -38,10 +38,21 @@ class Settings(BaseSettings):
     )
     bundle: Path = Field(DEFAULT_BUNDLE, description="Directory of the bundle to serve.")
     threads: int | None = Field(
-        None, ge=1, le=1024, description="Threads of the model; when not set, the processors this process may use."
+        None,
+        ge=1,
+        le=1024,
+        description="Threads of the model, a batch for each; when not set, the processors this process may use.",
     )
     queue_size: int = Field(1024, ge=1, description="Instances that may wait for the model; beyond it, 429.")
-    batch_size: int = Field(32, ge=1, le=1024, description="Instances that the model reads at once, at most.")
+    batch_size: int = Field(
+        1, ge=1, le=1024, description="Instances that a thread of the model reads at once, at most; more for a GPU."
+    )
+    cache_size: int = Field(
+        1024,
+        ge=0,
+        le=1_000_000,
+        description="Answers that are kept for identical requests, until the registry changes; 0 keeps none.",
+    )
     deadline_seconds: float = Field(
         30.0, gt=0, le=3600, allow_inf_nan=False, description="Seconds until a request is given up with 504."
     )

@@ -13,8 +13,9 @@ from fastapi import Depends, Request
 from models.bundle import BundleError, load_bundle
 from models.candidates import CandidateList
 from models.relation import Relation
-from models.runtime import Runtime
+from models.runtime import ROWS_AT_ONCE, Runtime, available_processors
 from models.text import Instance, Span
+from service.answers import AnswerCache
 from service.batching import Batcher
 from service.errors import NotReadyError, RegistryUnavailableError, StartupError
 from service.extraction import Answer, Extractor, Model, Query
@@ -29,14 +30,19 @@ from service.settings import Settings
 log = structlog.get_logger("service")
 
 
-def load_model(settings: Settings) -> Model:
+def load_model(settings: Settings, threads: int | None = None, rows_at_once: int = ROWS_AT_ONCE) -> Model:
     """Verify and load the bundle.
+
+    Args:
+        settings: name it.
+        threads: of one call of a graph; the settings' when not given.
+        rows_at_once: that one call gets, at most.
 
     Raises:
         StartupError: it cannot be used.
     """
     try:
-        return Runtime(load_bundle(settings.bundle), settings.threads)
+        return Runtime(load_bundle(settings.bundle), threads or settings.threads, rows_at_once)
     except BundleError as error:
         raise StartupError(str(error)) from error
     except Exception as error:
@@ -65,8 +71,8 @@ class State:
         self.index = RelationIndex(model.bundle.manifest.dimension)
         self.replica = Replica(model, registry, self.index)
         self._follower = Follower(self.replica, registry, settings.poll_seconds) if registry.shared else None
-        # One thread for the model: two batches at once would take the processors from each other.
-        self._model_thread = ThreadPoolExecutor(1, "emma-model")
+        workers = settings.threads or available_processors()
+        self._model_threads = ThreadPoolExecutor(workers, "emma-model")
         self._writer_thread = ThreadPoolExecutor(1, "emma-writer")
         limits: dict[str, Any] = {
             "queue_size": settings.queue_size,
@@ -74,14 +80,20 @@ class State:
         }
         self.extractions: Batcher[Query, Answer] = Batcher(
             Extractor(model, self.index, metrics).extract,
-            self._model_thread,
+            self._model_threads,
+            workers=workers,
             batch_size=settings.batch_size,
             on_wait=metrics.waited,
             on_batch=metrics.batch,
             **limits,
         )
+        self.answers = AnswerCache(self.extractions.submit, lambda: self.index.version, settings.cache_size, metrics)
         self._encoder: Batcher[Relation, Draft] = Batcher(
-            lambda relations: encode(model, relations), self._model_thread, batch_size=settings.batch_size, **limits
+            lambda relations: encode(model, relations),
+            self._model_threads,
+            workers=workers,
+            batch_size=settings.batch_size,
+            **limits,
         )
         self._writer: Batcher[Callable[[], Any], Any] = Batcher(_call, self._writer_thread, batch_size=1, **limits)
         self.registrar = Registrar(
@@ -96,7 +108,7 @@ class State:
         metrics.watch_index(lambda: len(self.index), lambda: self.index.version)
         metrics.watch_registry(lambda: self.replica.reachable, self.replica.lag_seconds)
         self._closing = ExitStack()
-        self._closing.callback(self._model_thread.shutdown)
+        self._closing.callback(self._model_threads.shutdown)
         self._closing.callback(self._writer_thread.shutdown)
 
     @classmethod
@@ -106,7 +118,8 @@ class State:
         Raises:
             StartupError: one of these cannot be done; the message says what to do.
         """
-        model = model or load_model(settings)
+        # Threads that share a reading take more processor time for it than one, and there are other readings to do.
+        model = model or load_model(settings, 1, settings.batch_size)
         warm_up(model)
         seed = (lambda: catalogue(model)) if settings.seed_catalogue else list
         url = settings.registry()

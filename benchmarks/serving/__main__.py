@@ -13,7 +13,7 @@ from benchmarks.serving.options import RESULTS, Results
 
 app = typer.Typer(help="Measure what the service costs and how it bears load.", no_args_is_help=True)
 for command in (
-    *(inside.growth, inside.every, inside.stages, inside.batches, inside.company),
+    *(inside.growth, inside.every, inside.stages, inside.batches, inside.sharing, inside.company),
     *(inside.speed, inside.accuracy, inside.systems, inside.search),
     *(outside.overhead, outside.latency, outside.overload, outside.soak, outside.start),
 ):

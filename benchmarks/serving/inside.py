@@ -29,6 +29,7 @@ from benchmarks.serving.work import instances
 from models.bench.data import read_split_data
 from models.bundle import DEFAULT_BUNDLE
 from models.job.recipe import Recipe
+from models.runtime import available_processors
 
 COUNTS = [15, 80, 1_000, 10_000]
 SIZES = [1, 2, 4, 8, 16, 32, 64]
@@ -79,6 +80,19 @@ def batches(
 ) -> None:
     """Time of an extraction by the size of the batch; 1 is a plain loop."""
     keep("batches", Bench.of(bundle, instances(asked, sentences)).batches(sizes, repeats), results)
+
+
+def sharing(
+    asked: Instances = OWN,
+    bundle: BundleOption = DEFAULT_BUNDLE,
+    sentences: Sentences = 256,
+    rows: Annotated[list[int], typer.Option("--rows", min=1, help="Rows of a call; repeatable.")] = [1, 2, 4, 8],  # noqa: B006
+    repeats: Repeats = 5,
+    results: Results = RESULTS,
+) -> None:
+    """Time of an extraction by how the processors share the reading."""
+    bench = Bench.of(bundle, instances(asked, sentences))
+    keep("sharing", bench.sharing(available_processors(), rows, repeats), results)
 
 
 def company(
@@ -134,7 +148,8 @@ def systems(
     results: Results = RESULTS,
 ) -> None:
     """Time of the two graphs in ONNX Runtime, PyTorch and, where it is installed, OpenVINO."""
-    full, small = (Bench.of(pair / x, instances(asked, sentences)) for x in (precision.FULL, precision.SMALL))
+    found = instances(asked, sentences)
+    full, small = (Bench.of(pair / x, found, threads=None) for x in (precision.FULL, precision.SMALL))
     others = [*runtimes.openvino_bf16(full.runtime.bundle, full.runtime)]
     if not others:
         typer.echo("OpenVINO is left out: it is not installed", err=True)

@@ -6,6 +6,7 @@ All times are of one sentence, in milliseconds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,13 +49,18 @@ class Bench:
     asked: Sequence[Instance]
 
     @classmethod
-    def of(cls, path: Path, asked: Sequence[Instance]) -> Bench:
+    def of(cls, path: Path, asked: Sequence[Instance], threads: int | None = 1) -> Bench:
         """The bundle of a directory; one that has no relations gets the default catalogue.
+
+        Args:
+            path: the directory.
+            asked: the sentences.
+            threads: of one call of a graph, by default as in the service; None takes all processors.
 
         Raises:
             models.bundle.BundleError: it is none.
         """
-        runtime = Runtime(load_bundle(path))
+        runtime = Runtime(load_bundle(path), threads)
         known = runtime.bundle.relations()
         if known:
             return cls(runtime, known, runtime.bundle.vectors(), asked)
@@ -75,6 +81,45 @@ class Bench:
             extractor.extract([Query(x) for x in self.asked[start : start + size]])
         return watch.cpu_ms() / len(self.asked), watch.wall_ms() / len(self.asked)
 
+    def together(self, extractor: Extractor, workers: int, size: int = 1) -> tuple[float, float]:
+        """As `taken`, by as many threads as there are workers, each taking the next batch as in the service."""
+        queries = [Query(x) for x in self.asked]
+        parts = [queries[start : start + size] for start in range(0, len(queries), size)]
+        with ThreadPoolExecutor(workers) as threads:
+            watch = Stopwatch()
+            for _ in threads.map(extractor.extract, parts):
+                pass
+            return watch.cpu_ms() / len(queries), watch.wall_ms() / len(queries)
+
+    def sharing(self, processors: int, rows: Sequence[int], repeats: int) -> list[Row]:
+        """Processor and wall time of an extraction by how the processors share the reading, all ways taking turns.
+
+        Either all read one batch together, or each reads a batch of its own; and a batch has as many rows as one call
+        of a graph gets. `speed` is how many sentences are read in the time of one in the first way.
+        """
+        ways = [(workers, processors // workers, n) for n in rows for workers in (1, processors)]
+        extractors = [self.extractor(model=Runtime(self.runtime.bundle, threads, n)) for _, threads, n in ways]
+        for extractor in extractors:
+            # What is set up lazily is not to be measured.
+            extractor.extract([Query(self.asked[0])])
+        taken = np.array(
+            [
+                [self.together(x, way[0], way[2]) for x, way in zip(extractors, ways, strict=True)]
+                for _ in range(repeats)
+            ]
+        )
+        return [
+            {
+                "at_once": workers,
+                "threads_each": threads,
+                "rows": n,
+                "cpu_ms": taken[:, column, 0].tolist(),
+                "wall_ms": taken[:, column, 1].tolist(),
+                "speed": (taken[:, 0, 1] / taken[:, column, 1]).tolist(),
+            }
+            for column, (workers, threads, n) in enumerate(ways)
+        ]
+
     def growth(self, counts: Sequence[int], repeats: int) -> list[Row]:
         """Wall time of an extraction, the median over the sentences, with each number of relations in turn.
 
@@ -82,7 +127,7 @@ class Bench:
         classifier; the others find those of them that the runtime keeps.
         """
         # Each with graphs of its own, whose memory of descriptions is of its own relations.
-        extractors = [self.extractor(n, Runtime(self.runtime.bundle)) for n in counts]
+        extractors = [self.extractor(n, Runtime(self.runtime.bundle, threads=1)) for n in counts]
         taken = np.empty((1 + repeats, len(counts), len(self.asked)))
         for again in range(1 + repeats):
             for column, instance in enumerate(self.asked):
@@ -133,12 +178,12 @@ class Bench:
         return rows
 
     def batches(self, sizes: Sequence[int], repeats: int) -> list[Row]:
-        """Processor and wall time of an extraction by the size of the batch; the sizes take turns.
+        """Processor and wall time of an extraction by the size of the batch, read at once; the sizes take turns.
 
         `speed` is how many sentences are read in the time of one at the first size.
         """
-        extractor = self.extractor()
-        taken = np.array([[self.taken(extractor, size) for size in sizes] for _ in range(repeats)])
+        extractors = [(size, self._reading_at_once(size)) for size in sizes]
+        taken = np.array([[self.taken(x, size) for size, x in extractors] for _ in range(repeats)])
         return [
             {
                 "batch": size,
@@ -195,7 +240,7 @@ class Bench:
         draw = np.random.default_rng(SEED)
         rows = []
         for size in sizes:
-            order = draw.permutation(len(queries)).tolist()
+            order, extractor = draw.permutation(len(queries)).tolist(), self._reading_at_once(size)
             together = [
                 found
                 for start in range(0, len(order), size)
@@ -204,6 +249,9 @@ class Bench:
             changes = [_largest_change(alone[i], found) for i, found in zip(order, together, strict=True)]
             rows.append({"batch": size, "sentences": len(order), "largest_change": max(changes)})
         return rows
+
+    def _reading_at_once(self, rows: int) -> Extractor:
+        return self.extractor(model=Runtime(self.runtime.bundle, 1, rows))
 
 
 def _scores(extractor: Extractor, queries: Sequence[Query]) -> list[dict[str, float]]:

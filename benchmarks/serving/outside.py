@@ -31,10 +31,11 @@ from benchmarks.serving.process import Server, Service
 from benchmarks.serving.table import Row
 from benchmarks.serving.work import bodies, instances, relations
 from models.bundle import DEFAULT_BUNDLE, load_bundle
+from models.runtime import available_processors
 from service.client import RelationClient
 
 BEST = [8, 16, 32]
-"""Sizes of a batch among which the bare model's best is taken."""
+"""Sizes of a batch among which the best is taken of what infinity serves."""
 
 AT_ONCE = 500
 """Relations that are registered in one request."""
@@ -60,7 +61,7 @@ def overhead(
     rows: list[Row] = []
 
     def bare() -> float:
-        return min(bench.taken(extractor, size)[0] for size in BEST)
+        return bench.together(extractor, available_processors())[0]
 
     async def measure(service: Server, send: Send) -> None:
         rows.append(await http.overhead(service, send, bodies(bench.asked), bare, seconds, repeats))
@@ -163,7 +164,8 @@ def start(
 
 
 def _with_service(bundle: Path, path: str, measure: Callable[[Server, Send], Awaitable[None]]) -> None:
-    with tempfile.TemporaryDirectory() as folder, Service(Path(folder), bundle=bundle) as service:
+    # The same sentences come again and again: their answers are to be made each time.
+    with tempfile.TemporaryDirectory() as folder, Service(Path(folder), bundle=bundle, cache_size=0) as service:
         _with_server(service, path, measure)
 
 

@@ -27,9 +27,9 @@ SECTIONS = (
     Section(
         "overhead",
         "The service's own part",
-        "CPU milliseconds of an answer to 32 clients, beside those in process (`bare_ms`) at the best of three sizes "
-        "of a batch, by turns. infinity serves the same encoder's states, without classifier, from the same graph; "
-        "what can be compared is `added_ms`.",
+        "CPU milliseconds of an answer to 32 clients, beside those in process (`bare_ms`), by turns: of the same "
+        "reading by as many threads, and of infinity's at the best of three sizes of a batch. infinity serves the same "
+        "encoder's states, without classifier, from the same graph; what can be compared is `added_ms`.",
     ),
     Section(
         "every",
@@ -48,7 +48,17 @@ SECTIONS = (
         "The classifier's bill",
         "CPU milliseconds of a sentence alone: tokenizing and recall (k = 0), and the classifier besides.",
     ),
-    Section("batches", "Batches", "Milliseconds of a sentence; a batch of 1 is a plain loop over the sentences."),
+    Section(
+        "batches",
+        "Batches",
+        "Milliseconds of a sentence on one thread; a batch of 1 is a plain loop over the sentences.",
+    ),
+    Section(
+        "sharing",
+        "One reading for all processors, or one for each",
+        "Milliseconds of a sentence: `at_once` batches are read at a time, each with `threads_each` threads and `rows` "
+        "sentences. The service reads one sentence with each processor.",
+    ),
     Section("speed", "8 bits against fp32: time", "Wall milliseconds of an extraction, the two by turns."),
     Section("company", "8 bits: the same answer in any company", "Scores of all candidates, alone and in a batch."),
     Section(

@@ -121,7 +121,7 @@ def openvino_bf16(bundle: Bundle, runtime: Runtime) -> Iterator[tuple[str, Syste
     """
     if find_spec("openvino") is None:
         return
-    import openvino  # type: ignore[import-not-found,unused-ignore]
+    import openvino  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     core = openvino.Core()
     settings = {

@@ -59,7 +59,7 @@ class SentenceRow(BaseModel):
         return Instance(self.sentence, Span(self.head.start, self.head.end), Span(self.tail.start, self.tail.end))
 
 
-@with_settings("bundle", "threads", "batch_size")
+@with_settings("bundle", "threads")
 def extract(
     settings: Settings,
     sentence: Annotated[str | None, typer.Argument(help="A sentence.", show_default=False)] = None,
@@ -81,6 +81,7 @@ def extract(
     ] = None,
     relation: Annotated[list[str] | None, typer.Option(help="Id of a relation to choose from; repeatable.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Tag of relations to choose from; repeatable.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows of the file that are read at once.")] = 32,
 ) -> None:
     """Extract the relation between two mentions of a sentence, or of every row of a file."""
     if (sentence is None) == (source is None):
@@ -99,7 +100,7 @@ def extract(
     assert source is not None
     with ExitStack() as stack:
         target = stack.enter_context(output.open("w", encoding="utf-8")) if output else sys.stdout
-        refused, rows = _file(extractor, source, target, settings.batch_size, options)
+        refused, rows = _file(extractor, source, target, batch_size, options)
     if refused:
         fail(f"{refused} of {rows} rows could not be read; their lines have an `error` in place of the answer")
 

@@ -8,6 +8,7 @@ from service.app import create_app
 from service.cli.options import with_settings
 from service.errors import StartupError
 from service.extraction import Model
+from service.garbage import collect_rarely
 from service.logs import configure_logs, log_startup_failure
 from service.settings import Settings
 from service.state import State
@@ -44,6 +45,8 @@ def start(settings: Settings, model: Model | None = None) -> None:
         # No request takes longer than the deadline, so no more patience than that is needed.
         timeout_graceful_shutdown=int(settings.deadline_seconds) + 1,
     )
+    # After the application is made and the index filled: neither goes before the process ends.
+    collect_rarely()
     try:
         uvicorn.Server(config).run()
     finally:

@@ -46,7 +46,7 @@ async def extract_batch(body: ExtractBatchRequest, request: Request, state: Curr
 
 async def _answers(state: State, queries: Sequence[Query], min_version: int) -> list[Answer | Exception]:
     await state.replica.reach(min_version, state.settings.version_wait_seconds)
-    return await state.extractions.submit(queries)
+    return await state.answers.answer(queries)
 
 
 def _query(body: ExtractRequest) -> Query:

@@ -84,7 +84,8 @@ def serve(model: FakeRuntime, data_dir: Path) -> Serve:
     """Start the application with the fake model: `async with serve(queue_size=1) as client`."""
 
     def start(**settings: object) -> AbstractAsyncContextManager[httpx.AsyncClient]:
-        given = {"data_dir": data_dir, **settings}
+        # One thread of the model, so that a test that holds it holds all.
+        given = {"data_dir": data_dir, "threads": 1, **settings}
         return running(create_app(Settings(**given), model))  # type: ignore[arg-type]
 
     return start

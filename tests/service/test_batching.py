@@ -43,7 +43,7 @@ async def worker() -> AsyncIterator[Worker]:
 
 @pytest.fixture
 def executor() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as executor:
+    with ThreadPoolExecutor(2) as executor:
         yield executor
 
 
@@ -56,12 +56,15 @@ class Started:
         self.waits: list[float] = []
         self.batcher: Batcher[int, int] | None = None
 
-    def __call__(self, batch_size: int = 4, queue_size: int = 8, deadline_seconds: float = 60) -> Batcher[int, int]:
+    def __call__(
+        self, batch_size: int = 4, queue_size: int = 8, deadline_seconds: float = 60, workers: int = 1
+    ) -> Batcher[int, int]:
         self.batcher = Batcher(
             self.worker,
             self.executor,
             batch_size=batch_size,
             queue_size=queue_size,
+            workers=workers,
             deadline_seconds=deadline_seconds,
             on_wait=self.waits.append,
         )
@@ -121,6 +124,36 @@ async def test_the_oldest_go_first_and_a_group_larger_than_a_batch_is_split(star
     worker.go.set()
     assert await asyncio.gather(first, *others) == [[2], [4, 6, 8], [10, 12]]
     assert worker.batches == [[1], [2, 3], [4, 5], [6]]
+
+
+async def test_a_second_worker_takes_what_comes_while_the_first_is_busy(start: Started, worker: Worker) -> None:
+    batcher = start(workers=2)
+    first = await hold(worker, batcher)
+    second = asyncio.create_task(batcher.submit([2]))
+    await worker.begun.acquire()
+    third = asyncio.create_task(batcher.submit([3]))
+    await settle()
+    assert worker.batches == [[1], [2]]
+    worker.go.set()
+    assert [*await asyncio.gather(first, second, third)] == [[2], [4], [6]]
+
+
+async def test_what_waits_is_shared_among_idle_workers(start: Started, worker: Worker) -> None:
+    assert await start(workers=2).submit([1, 2, 3]) == [2, 4, 6]
+    assert sorted(worker.batches) == [[1, 2], [3]]
+
+
+async def test_closing_finishes_what_every_worker_does(start: Started, worker: Worker) -> None:
+    batcher = start(workers=2)
+    first = await hold(worker, batcher)
+    second = asyncio.create_task(batcher.submit([2]))
+    await worker.begun.acquire()
+    closing = asyncio.create_task(batcher.close())
+    await settle()
+    assert not closing.done()
+    worker.go.set()
+    await closing
+    assert [*await asyncio.gather(first, second)] == [[2], [4]]
 
 
 async def test_beyond_the_queue_there_is_no_place(start: Started, worker: Worker) -> None:

@@ -42,6 +42,7 @@ def test_gauges_are_read_when_they_are_asked_for() -> None:
         "emma_registry_reachable",
         "emma_registry_lag_seconds",
         "emma_extractions_total",
+        "emma_cache_lookups_total",
     ],
 )
 def test_the_documented_metrics_are_there(name: str) -> None:

@@ -58,6 +58,18 @@ def test_batches_are_compared_with_the_first_size(bench: Bench) -> None:
     assert second["speed"] == [a / b for a, b in zip(first["wall_ms"], second["wall_ms"], strict=True)]
 
 
+def test_ways_to_share_the_processors_are_compared_with_one_reading_by_all(bench: Bench) -> None:
+    rows = bench.sharing(2, [1, 3], repeats=2)
+    assert [(row["at_once"], row["threads_each"], row["rows"]) for row in rows] == [
+        (1, 2, 1),
+        (2, 1, 1),
+        (1, 2, 3),
+        (2, 1, 3),
+    ]
+    assert rows[0]["speed"] == [1.0, 1.0]
+    assert rows[-1]["speed"] == [a / b for a, b in zip(rows[0]["wall_ms"], rows[-1]["wall_ms"], strict=True)]
+
+
 def test_stages_tell_how_many_candidates_are_read_as_it_ships(bench: Bench) -> None:
     rows = bench.stages([1, 3], repeats=2)
     assert [row["k"] for row in rows] == [0, 1, 3, SHIPS]

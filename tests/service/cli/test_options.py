@@ -35,7 +35,7 @@ def test_the_environment_sets_it_too_and_the_flag_wins() -> None:
 
 
 def test_without_flags_the_defaults_hold() -> None:
-    assert runner.invoke(command(), []).output == "8000 32 True 1\n"
+    assert runner.invoke(command(), []).output == "8000 1 True 1\n"
 
 
 def test_a_command_has_only_the_flags_that_it_asks_for() -> None:

@@ -211,7 +211,7 @@ async def test_a_batch_over_the_limit_is_refused_with_its_length_and_the_limit(c
 
 
 async def test_the_largest_batch_fits_the_smallest_queue(serve: Serve, model: FakeRuntime) -> None:
-    async with serve(queue_size=1, batch_size=100) as client:
+    async with serve(queue_size=1, batch_size=100, cache_size=0) as client:
         response = await client.post("/extract/batch", json={"items": [REQUEST] * 256})
     assert response.status_code == 200
     assert model.batches[-3:] == [100, 100, 56]
@@ -237,7 +237,7 @@ async def until_waiting(client: httpx.AsyncClient, count: int) -> None:
 
 
 async def test_requests_that_come_together_share_a_batch(serve: Serve, model: FakeRuntime) -> None:
-    async with serve() as client:
+    async with serve(batch_size=2) as client:
         first = await held(client, model)
         others = [asyncio.create_task(client.post("/extract", json=REQUEST)) for _ in range(2)]
         await until_waiting(client, 2)
@@ -406,3 +406,16 @@ async def test_tags_that_no_relation_has_are_refused_with_their_position(client:
         (422, "unknown_tags", "items.1.tags"),
     ]
     assert "'nothing'" in alone.json()["error"]["message"]
+
+
+async def test_a_repeated_request_needs_the_model_again_only_when_the_registry_has_changed(
+    client: httpx.AsyncClient, model: FakeRuntime
+) -> None:
+    first = (await client.post("/extract", json=REQUEST)).json()
+    read = len(model.batches)
+    assert (await client.post("/extract", json=REQUEST)).json() == first
+    assert len(model.batches) == read
+    await client.delete(f"/relations/{first['relation']['id']}")
+    again = (await client.post("/extract", json=REQUEST)).json()
+    assert again["registry_version"] == first["registry_version"] + 1
+    assert first["relation"]["id"] not in {x["id"] for x in again["candidates"]}
