@@ -65,7 +65,7 @@ class Bench:
         """An extractor that knows as many relations, by default the bundle's; `model` runs in place of its graphs."""
         count = len(self.known) if count is None else count
         index = RelationIndex(self.runtime.bundle.manifest.dimension)
-        index.put(entries(self.runtime, relations(self.known, count), 1), vectors(self.vectors, count), 1)
+        index.put(entries(relations(self.known, count), 1), vectors(self.vectors, count), 1)
         return Extractor(model or self.runtime, index, Metrics())
 
     def taken(self, extractor: Extractor, size: int) -> tuple[float, float]:

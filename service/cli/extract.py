@@ -133,13 +133,13 @@ def _index(model: Model, data_dir: Path | None) -> RelationIndex:
     index = RelationIndex(manifest.dimension)
     if data_dir is None:
         relations = model.bundle.relations()
-        index.put(entries(model, relations, 0), np.asarray(model.bundle.vectors(), dtype=np.float32))
+        index.put(entries(relations, 0), np.asarray(model.bundle.vectors(), dtype=np.float32))
         return index
     if not data_dir.is_dir():
         fail(f"there is no data directory {data_dir}", 2)
     url = locate(data_dir)
     with locked(url), closing(Registry.open(url, manifest.fingerprint, lambda: catalogue(model))) as registry:
-        synchronise(model, registry, index)
+        synchronise(registry, index)
     return index
 
 

@@ -61,10 +61,18 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A row as the index needs it; `vector` is None where the relation was deleted."""
+    """A row as the index needs it.
+
+    Attributes:
+        relation: which it is.
+        version: of the registry since which it is as it is.
+        stamp: 64 bits that tell it, as it is, from what else its id stood for in this registry or a copy of it.
+        vector: None where the relation was deleted, or where vectors were not asked for.
+    """
 
     relation: Relation
     version: int
+    stamp: int
     vector: Vector | None
 
 

@@ -230,6 +230,30 @@ def test_a_version_that_is_cut_by_a_chunk_is_complete_only_with_the_last(
     ]
 
 
+def test_unchanged_since_a_version_is_what_is_still_as_it_was(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "CHUNK", 2)
+    registry.add([draft(key) for key in "abcde"])
+    registry.delete("a")
+    replace(registry, draft("b", "It is another."))
+    registry.add([draft("f")])
+    found = list(registry.unchanged(1))
+    assert [[(row.relation.id, row.version, row.vector) for row in rows] for rows in found] == [
+        [("c", 1, None), ("d", 1, None)],
+        [("e", 1, None)],
+    ]
+
+
+def test_a_stamp_stays_while_the_relation_does_and_differs_from_all_others(registry: Registry) -> None:
+    registry.add([draft("a"), draft("b")])
+    before = {row.relation.id: row.stamp for row in everything(registry)[1]}
+    replace(registry, draft("b", "It is another."))
+    after = {row.relation.id: row.stamp for row in everything(registry)[1]}
+    assert after["a"] == before["a"]
+    assert len({*before.values(), *after.values()}) == 3
+
+
 @pytest.mark.parametrize(
     ("pragma", "message"), [("max_page_count = 1", "full"), ("query_only = ON", "readonly")], ids=["full", "read-only"]
 )
