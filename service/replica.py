@@ -34,8 +34,9 @@ class Replica:
         self.reachable = True
         self.on_wait: Callable[[], None] = lambda: None
         """Called when somebody waits for a version that is not there yet."""
-        restore(registry, index)
-        self.catch_up()
+        with index.loading():
+            restore(registry, index)
+            self.catch_up()
 
     @property
     def version(self) -> int:

@@ -108,6 +108,10 @@ class Lists(Base):
         copy.discard(self._numbers[~self._alive].tolist())
         return copy
 
+    def parts(self) -> tuple[faiss.Index, faiss.Index]:
+        """The lists, and the vectors themselves."""
+        return self._lists, self._exact
+
     def live(self) -> Integers:
         """See `Segment`."""
         return self._numbers[self._alive]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import faiss
 import numpy as np
@@ -48,6 +49,7 @@ class RelationIndex:
         # What was removed since a base was begun, None while none is being made.
         self._removed: list[int] | None = None
         self._rebuild = Rebuild(self._make)
+        self._loading = False
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -109,7 +111,7 @@ class RelationIndex:
                 self._flats[-1].add(self._entries.add(entries), vectors)
             if version is not None:
                 self.version = version
-            due = self._due()
+            due = self._due() and not self._loading
         if due:
             self._rebuild.ask()
 
@@ -157,6 +159,19 @@ class RelationIndex:
         with self._lock:
             self._entries, self._base, self.version = entries, cached.base, cached.version
         return True
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Make no base meanwhile, which would be too small before it was done, and one afterwards if that is due."""
+        self._loading = True
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._loading = False
+                due = self._due()
+            if due:
+                self._rebuild.ask()
 
     def settle(self) -> None:
         """Wait until no base is being made."""

@@ -209,6 +209,16 @@ def test_what_comes_later_is_found_beside_the_base_and_then_in_it() -> None:
     assert [ids(found) for found in index.search(later, [Search(1)] * 30)[1]] == [[f"later{n}"] for n in range(30)]
 
 
+def test_no_base_is_made_while_relations_are_loaded_but_then_one_of_all() -> None:
+    index = RelationIndex(96, TIERS)
+    with index.loading():
+        index.put(MANY, clustered(60))
+        index.settle()
+        assert index.tier == "flat"
+    index.settle()
+    assert index.tier == Lists.tier
+
+
 def test_few_that_are_left_of_many_are_compared_exactly_again() -> None:
     index = many()
     for each in MANY[:20]:
