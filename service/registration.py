@@ -132,14 +132,12 @@ def synchronise(registry: Registry, index: RelationIndex) -> None:
     for version, rows in registry.changes(since=index.version):
         live = [row for row in rows if row.vector is not None]
         vectors = np.array([row.vector for row in live], dtype=np.float32).reshape(len(live), index.dimension)
-        gone = [row.relation.id for row in rows if row.vector is None]
+        gone = [row.id for row in rows if row.vector is None]
         index.apply(_entries(live), vectors, gone, version)
 
 
 def _entries(rows: Sequence[Stored]) -> list[Entry]:
-    return [
-        Entry(x.relation.id, x.relation.name, x.relation.description, x.version, x.relation.tags, x.stamp) for x in rows
-    ]
+    return [Entry(x.id, x.name, x.description, x.version, x.tags, x.stamp) for x in rows]
 
 
 class Registrar:

@@ -30,7 +30,7 @@ TRAINED_ON = 64
 MOMENTS_OF = 20_000
 """Vectors by which the dimensions that are kept are found."""
 
-PROBES = 96
+PROBES = 128
 """Lists that are searched at first."""
 
 LOOKED_AT = 8

@@ -21,7 +21,7 @@ from service.registry.records import Draft, History, Once, Page, Record, Stored,
 from service.registry.rows import RELATIONS
 from service.registry.schema import prepare
 
-COLUMNS = [*rows.RELATION, *(RELATIONS.c[name] for name in ("version", "deleted", "updated_at"))]
+COLUMNS = [RELATIONS.c[name] for name in ("id", "name", "description", "tags", "version", "updated_at")]
 CHUNK = 1_000
 """Rows that are in memory at once while the registry is read."""
 
@@ -251,11 +251,13 @@ def _pages(
 
 
 def _stored(row: Row[Any], vector: bytes = b"") -> Stored:
+    key, name, description, tags, version, updated_at = row[: len(COLUMNS)]
     # What a client can change is left out: no two versions were written at one moment and with one number.
-    text = f"{row.id}\n{row.version}\n{row.updated_at.timestamp()}"
+    text = f"{key}\n{version}\n{updated_at.timestamp()}"
     stamp = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") or 1
+    # A tombstone's is empty.
     read = np.frombuffer(vector, rows.STORED).astype(np.float32) if vector else None
-    return Stored(rows.relation(row), row.version, stamp, read)
+    return Stored(key, name, description, tags, version, stamp, read)
 
 
 def _no_relation(relation_id: str) -> str:
