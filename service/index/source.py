@@ -47,7 +47,14 @@ class Source:
     def sample(self, most: int) -> Vectors:
         """Vectors at even distances, about as many, or all; raises `StoppedError`."""
         step = max(1, len(self) // most)
-        return np.concatenate([vectors for _, vectors in self._read([(s, n[::step]) for s, n in self._parts])])
+        parts = [(segment, numbers[::step]) for segment, numbers in self._parts]
+        # Filled by and by: to join them at once would hold up every thread while hundreds of megabytes are copied.
+        sampled = np.empty((sum(len(numbers) for _, numbers in parts), self.dimension), dtype=np.float32)
+        filled = 0
+        for _, vectors in self._read(parts):
+            sampled[filled : filled + len(vectors)] = vectors
+            filled += len(vectors)
+        return sampled[:filled]
 
     def blocks(self) -> Iterator[tuple[Integers, Vectors]]:
         """All numbers in rising order with their vectors, some at once; raises `StoppedError`."""
