@@ -125,7 +125,9 @@ class Extractor:
     def _to_read(self, prepared: InstanceInput, hits: Sequence[Hit]) -> CandidateList:
         """The candidates that can still be the answer: best recalled first, so the first of the hits."""
         read = within_reach(self._calibration, np.array([hit.cosine for hit in hits], dtype=np.float64))
-        return CandidateList(prepared, tuple(hit.entry.description for hit in hits[: int(read.sum())]))
+        # Tokenized now and not when they were registered: of a million relations, few are ever read.
+        wanted = [Relation(x.entry.id, x.entry.name, x.entry.description) for x in hits[: int(read.sum())]]
+        return CandidateList(prepared, tuple(self._model.describe(wanted)))
 
     def _search(self, inputs: dict[int, InstanceInput], queries: Sequence[Query]) -> tuple[int, dict[int, Found]]:
         if not inputs:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Literal
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -55,6 +56,12 @@ class Metrics:
         )
         self._queue_depth = Gauge("emma_queue_depth", "Instances waiting for the model.", registry=self._registry)
         self._relations = Gauge("emma_relations", "Relations that can be extracted.", registry=self._registry)
+        self._index_tier = Gauge(
+            "emma_index_tier",
+            "1 for the way in which most relations are searched, else 0.",
+            ["tier"],
+            registry=self._registry,
+        )
         self._registry_version = Gauge(
             "emma_registry_version", "Version of the registry that extractions see.", registry=self._registry
         )
@@ -108,12 +115,20 @@ class Metrics:
         """Read the queue's depth from its owner whenever it is asked for: nothing to forget to count down."""
         self._queue_depth.set_function(depth)
 
-    def watch_index(self, relations: Callable[[], int], version: Callable[[], int]) -> None:
-        """Read the number of relations and the registry's version from the index."""
+    def watch_index(
+        self, relations: Callable[[], int], version: Callable[[], int], tier: Callable[[], str], tiers: Sequence[str]
+    ) -> None:
+        """Read from the index the number of relations, the registry's version, and which of the tiers it has."""
         self._relations.set_function(relations)
         self._registry_version.set_function(version)
+        for name in tiers:
+            self._index_tier.labels(name).set_function(partial(_is, tier, name))
 
     def watch_registry(self, reachable: Callable[[], bool], lag_seconds: Callable[[], float]) -> None:
         """Read how the registry is from whoever follows it."""
         self._registry_reachable.set_function(reachable)
         self._registry_lag.set_function(lag_seconds)
+
+
+def _is(read: Callable[[], str], value: str) -> bool:
+    return read() == value

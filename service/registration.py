@@ -10,18 +10,21 @@ from itertools import islice
 from typing import Any, TypeVar, cast
 
 import numpy as np
+import structlog
 from anyio import to_thread
 
 from models.relation import Relation
 from models.text import DescriptionInput, InputError
 from models.wordings import mean_directions, worded_apart
 from service.batching import Batcher, one_by_one
-from service.errors import InvalidError
+from service.errors import InvalidError, RegistryUnavailableError
 from service.extraction import Model, within
 from service.index import Entry, Hit, RelationIndex, Search
-from service.registry import Draft, History, Once, Page, Record, Registry, Vector, Written
+from service.registry import Draft, History, Once, Page, Record, Registry, Stored, Vector, Written
 
 Value = TypeVar("Value")
+
+log = structlog.get_logger("service")
 
 ID_CHARACTERS = 128
 SIMILAR = 3
@@ -96,25 +99,45 @@ def _all_read(wordings: Sequence[DescriptionInput | Exception]) -> list[Descript
     return [x for x in wordings if isinstance(x, DescriptionInput)]
 
 
-def entries(model: Model, relations: Sequence[Relation], version: int) -> list[Entry]:
-    """Relations as the index holds them."""
-    if not relations:
-        return []
-    described = model.describe(relations)
-    return [Entry(x.id, x.name, item, version, frozenset(x.tags)) for x, item in zip(relations, described, strict=True)]
+def entries(relations: Sequence[Relation], version: int) -> list[Entry]:
+    """Relations that are in no registry, as the index holds them."""
+    return [Entry(x.id, x.name, x.description, version, x.tags) for x in relations]
 
 
-def synchronise(model: Model, registry: Registry, index: RelationIndex) -> None:
+def restore(registry: Registry, index: RelationIndex) -> None:
+    """Begin with what an earlier process kept of the index, if it is of this registry; `synchronise` does the rest.
+
+    Raises:
+        RegistryUnavailableError: the registry cannot be read.
+    """
+    cached = index.cached()
+    if cached is None:
+        return
+    try:
+        restored = index.restore(cached, map(_entries, registry.unchanged(cached.version)))
+        reason = None if restored else "the registry has relations of its version that it has not"
+    except RegistryUnavailableError as error:
+        # A registry that was put back is read anew below; one that cannot be read fails there, too.
+        reason = error.message
+    if reason is not None:
+        log.warning("kept index not used", reason=reason, effect="it is made again in the background")
+
+
+def synchronise(registry: Registry, index: RelationIndex) -> None:
     """Apply to the index what the registry has and it has not.
 
     Raises:
         RegistryUnavailableError: the registry cannot be read; the next call makes up for it.
     """
     for version, rows in registry.changes(since=index.version):
-        live = [(row.relation, row.vector) for row in rows if row.vector is not None]
-        vectors = np.array([vector for _, vector in live], dtype=np.float32).reshape(len(live), index.dimension)
-        gone = [row.relation.id for row in rows if row.vector is None]
-        index.apply(entries(model, [relation for relation, _ in live], version), vectors, gone, version)
+        live = [row for row in rows if row.vector is not None]
+        vectors = np.array([row.vector for row in live], dtype=np.float32).reshape(len(live), index.dimension)
+        gone = [row.id for row in rows if row.vector is None]
+        index.apply(_entries(live), vectors, gone, version)
+
+
+def _entries(rows: Sequence[Stored]) -> list[Entry]:
+    return [Entry(x.id, x.name, x.description, x.version, x.tags, x.stamp) for x in rows]
 
 
 class Registrar:

@@ -10,9 +10,8 @@ from collections.abc import Callable
 import structlog
 
 from service.errors import BehindError, RegistryUnavailableError
-from service.extraction import Model
 from service.index import RelationIndex
-from service.registration import synchronise
+from service.registration import restore, synchronise
 from service.registry import Registry
 
 log = structlog.get_logger("service")
@@ -21,13 +20,12 @@ log = structlog.get_logger("service")
 class Replica:
     """Brings the index up to the registry. Safe to call from several threads; they take turns."""
 
-    def __init__(self, model: Model, registry: Registry, index: RelationIndex) -> None:
-        """Fill the index.
+    def __init__(self, registry: Registry, index: RelationIndex) -> None:
+        """Fill the index, which is empty.
 
         Raises:
             RegistryUnavailableError: the registry cannot be read.
         """
-        self._model = model
         self._registry = registry
         self._index = index
         self._turn = threading.Lock()
@@ -36,7 +34,9 @@ class Replica:
         self.reachable = True
         self.on_wait: Callable[[], None] = lambda: None
         """Called when somebody waits for a version that is not there yet."""
-        self.catch_up()
+        with index.loading():
+            restore(registry, index)
+            self.catch_up()
 
     @property
     def version(self) -> int:
@@ -71,7 +71,7 @@ class Replica:
         with self._turn:
             now = time.monotonic()
             try:
-                synchronise(self._model, self._registry, self._index)
+                synchronise(self._registry, self._index)
             except RegistryUnavailableError as error:
                 if self.reachable:
                     log.warning("registry unavailable", reason=error.message, registry_version=self.version)

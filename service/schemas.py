@@ -274,6 +274,10 @@ class Info(Schema):
     threshold: float = Field(description="Score below which the relation is null, unless the request says otherwise.")
     relations: int = Field(description="Relations that are registered.")
     registry_version: int
+    index: str = Field(
+        description="How they are searched: `flat` compares all of them exactly, any other name is approximate.",
+        examples=["flat"],
+    )
     limits: Limits
     training: dict[str, Any]
     scores: dict[str, Any]

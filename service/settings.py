@@ -36,6 +36,11 @@ class Settings(BaseSettings):
         None,
         description="PostgreSQL database of a registry that several processes share, in place of the directory's.",
     )
+    index_dir: Path | None = Field(
+        None,
+        description="Directory in which the index of many relations is kept for the next start; when not set, `index` "
+        "in the directory of the registry, and none where the registry is in PostgreSQL.",
+    )
     bundle: Path = Field(DEFAULT_BUNDLE, description="Directory of the bundle to serve.")
     threads: int | None = Field(
         None,
@@ -80,6 +85,12 @@ class Settings(BaseSettings):
     def registry(self) -> URL:
         """Where the registry is."""
         return locate(self.data_dir, self.database_url.get_secret_value() if self.database_url else None)
+
+    def index_folder(self) -> Path | None:
+        """Where the index is kept for the next start, None where it is not."""
+        if self.index_dir is None and self.database_url is None:
+            return self.data_dir / "index"
+        return self.index_dir
 
 
 def variable(name: str) -> str:

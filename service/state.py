@@ -20,7 +20,7 @@ from service.batching import Batcher
 from service.errors import NotReadyError, RegistryUnavailableError, StartupError
 from service.extraction import Answer, Extractor, Model, Query
 from service.following import Follower
-from service.index import RelationIndex
+from service.index import Cache, RelationIndex
 from service.metrics import Metrics
 from service.registration import Registrar, catalogue, encode
 from service.registry import Draft, Registry, described, locked
@@ -68,8 +68,15 @@ class State:
         self.settings = settings
         self.model = model
         self.metrics = metrics
-        self.index = RelationIndex(model.bundle.manifest.dimension)
-        self.replica = Replica(model, registry, self.index)
+        manifest = model.bundle.manifest
+        self.index = RelationIndex(manifest.dimension, cache=Cache(settings.index_folder(), manifest.fingerprint))
+        self._closing = ExitStack()
+        self._closing.callback(self.index.close)
+        try:
+            self.replica = Replica(registry, self.index)
+        except BaseException:
+            self.close()
+            raise
         self._follower = Follower(self.replica, registry, settings.poll_seconds) if registry.shared else None
         workers = settings.threads or available_processors()
         self._model_threads = ThreadPoolExecutor(workers, "emma-model")
@@ -105,9 +112,10 @@ class State:
             self._writer,
         )
         metrics.watch_queue(lambda: self.extractions.depth)
-        metrics.watch_index(lambda: len(self.index), lambda: self.index.version)
+        metrics.watch_index(
+            lambda: len(self.index), lambda: self.index.version, lambda: self.index.tier, self.index.tiers
+        )
         metrics.watch_registry(lambda: self.replica.reachable, self.replica.lag_seconds)
-        self._closing = ExitStack()
         self._closing.callback(self._model_threads.shutdown)
         self._closing.callback(self._writer_thread.shutdown)
 
@@ -138,6 +146,7 @@ class State:
             model=model.bundle.manifest.name,
             relations=len(state.index),
             registry_version=state.index.version,
+            index=state.index.tier,
             registry=described(url),
         )
         return state

@@ -16,6 +16,7 @@ from benchmarks.serving.options import (
     RESULTS,
     BundleOption,
     Counts,
+    Descriptions,
     Instances,
     Pair,
     Repeats,
@@ -171,9 +172,10 @@ def search(
     graphs_to: Annotated[
         int, typer.Option("--graphs-to", min=0, help="Relations beyond which HNSW, hours in the making, is left out.")
     ] = 100_000,
+    descriptions: Descriptions = None,
     results: Results = RESULTS,
 ) -> None:
     """Exact and approximate search by the number of relations."""
     bench = Bench.of(bundle, instances(asked, sentences))
     queries = bench.runtime.encode_instances(bench.runtime.prepare(bench.asked))
-    keep("search", searching.search(bench.vectors, queries, counts, kinds, graphs_to), results)
+    keep("search", searching.search(bench.crowd(descriptions), queries, counts, kinds, graphs_to), results)

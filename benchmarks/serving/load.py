@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,16 +79,17 @@ async def open_loop(send: Send, bodies: Sequence[Body], rate: float, duration: f
     return Run(sent, duration)
 
 
-async def closed_loop(send: Send, bodies: Sequence[Body], clients: int, duration: float) -> Run:
+async def closed_loop(send: Send, bodies: Iterable[Body], clients: int, duration: float) -> Run:
     """Have clients send one request after the other.
 
     Args:
         send: as for `open_loop`.
-        bodies: taken in turn by whichever client is free.
+        bodies: taken in turn by whichever client is free; a sequence begins anew when all were.
         clients: their number.
         duration: seconds after which no client begins another request.
     """
-    start, sent, left = time.perf_counter(), list[Sent](), itertools.cycle(bodies)
+    start, sent = time.perf_counter(), list[Sent]()
+    left = itertools.cycle(bodies) if isinstance(bodies, Sequence) else iter(bodies)
 
     async def one() -> None:
         while (due := time.perf_counter() - start) < duration:

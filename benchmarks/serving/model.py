@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.registry.filling import Crowd
 from benchmarks.serving.stopwatch import Stopwatch
 from benchmarks.serving.table import Row
 from benchmarks.serving.watched import Watched
@@ -67,11 +68,20 @@ class Bench:
         known = list(read_relations(CATALOGUE).values())
         return cls(runtime, known, relation_vectors(runtime, known), asked)
 
+    def crowd(self, descriptions: Path | None) -> Crowd:
+        """As many relations as are wanted around those of a relation file, or those that are known."""
+        if descriptions is None:
+            return Crowd(self.known, self.vectors)
+        known = list(read_relations(descriptions).values())
+        return Crowd(known, relation_vectors(self.runtime, known))
+
     def extractor(self, count: int | None = None, model: Model | None = None) -> Extractor:
         """An extractor that knows as many relations, by default the bundle's; `model` runs in place of its graphs."""
         count = len(self.known) if count is None else count
         index = RelationIndex(self.runtime.bundle.manifest.dimension)
-        index.put(entries(self.runtime, relations(self.known, count), 1), vectors(self.vectors, count), 1)
+        index.put(entries(relations(self.known, count), 1), vectors(self.vectors, count), 1)
+        # As a service searches them that has run for some seconds.
+        index.settle()
         return Extractor(model or self.runtime, index, Metrics())
 
     def taken(self, extractor: Extractor, size: int) -> tuple[float, float]:

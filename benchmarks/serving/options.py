@@ -23,6 +23,10 @@ Seconds = Annotated[float, typer.Option("--seconds", min=1, help="Of each run.")
 Repeats = Annotated[int, typer.Option("--repeats", min=1, help="Of each measurement.")]
 Counts = Annotated[list[int], typer.Option("--relations", min=1, help="Number of relations; repeatable.")]
 Sizes = Annotated[list[int], typer.Option("--batch", min=1, help="Sentences in a batch; repeatable.")]
+Descriptions = Annotated[
+    Path | None,
+    typer.Option("--descriptions", help="Relation file whose descriptions the vectors lie around; else the bundle's."),
+]
 Results = Annotated[Path, typer.Option("--results", help="Folder of the results, one JSON file for each measurement.")]
 
 

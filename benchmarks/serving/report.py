@@ -89,8 +89,9 @@ SECTIONS = (
     Section(
         "search",
         "Search",
-        "Milliseconds of a query on one thread, medians of five groups of queries; vectors drawn around those of the "
-        "catalogue, queries of real sentences; recall@10 against the exact search. The service searches `flat`.",
+        "Milliseconds of a query on one thread, medians of five groups of queries; vectors drawn around those of "
+        "real descriptions, queries of real sentences; recall@10 against the exact search. The service searches `flat` "
+        "up to 5,000 relations and `as served` beyond.",
     ),
 )
 
@@ -111,8 +112,8 @@ def write(folder: Path, output: Path) -> int:
     ]
     for section in SECTIONS:
         if section.result in results:
-            lines += _section(section, results[section.result])
-    lines += _machines(results)
+            lines += section_lines(section, results[section.result])
+    lines += machines(results)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return _plots(results, output.parent / "plots")
@@ -127,11 +128,13 @@ def _goals(results: Results) -> list[str]:
     return [*lines, ""]
 
 
-def _section(section: Section, result: Result) -> list[str]:
+def section_lines(section: Section, result: Result) -> list[str]:
+    """A section of a page."""
     return [f"## {section.title}\n", f"{section.text}\n", table(result.rows), f"\n```\n{result.command}\n```\n"]
 
 
-def _machines(results: Results) -> list[str]:
+def machines(results: Results) -> list[str]:
+    """What each of the results was measured on."""
     by_machine: dict[str, list[str]] = {}
     for result in results.values():
         by_machine.setdefault(result.machine, []).append(result.name)

@@ -12,6 +12,8 @@ from typing import Any
 from benchmarks.serving.machine import machine
 from benchmarks.serving.table import Row
 
+SERVING = "benchmarks.serving"
+
 
 class ResultError(ValueError):
     """A file that is no result; the message names it and the fault."""
@@ -44,15 +46,16 @@ class Result:
         return file
 
 
-def measured(name: str, rows: Sequence[Row], arguments: Sequence[str]) -> Result:
+def measured(name: str, rows: Sequence[Row], arguments: Sequence[str], package: str = SERVING) -> Result:
     """What this process has measured.
 
     Args:
         name: of the measurement.
         rows: what came out.
         arguments: of the command line.
+        package: whose command it was.
     """
-    return Result(name, typed(arguments), machine(), list(rows))
+    return Result(name, typed(arguments, package), machine(), list(rows))
 
 
 def read_results(folder: Path) -> dict[str, Result]:
@@ -71,11 +74,11 @@ def read_results(folder: Path) -> dict[str, Result]:
     return found
 
 
-def typed(arguments: Sequence[str]) -> str:
+def typed(arguments: Sequence[str], package: str = SERVING) -> str:
     """A command line whose absolute paths are told by their last part.
 
     >>> typed(["soak", "--instances", "/home/ada/test.jsonl", "--rounds", "2"])
     'python -m benchmarks.serving soak --instances test.jsonl --rounds 2'
     """
     told = [Path(x).name if Path(x).is_absolute() else x for x in arguments]
-    return shlex.join(["python", "-m", "benchmarks.serving", *told])
+    return shlex.join(["python", "-m", package, *told])

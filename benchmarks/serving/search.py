@@ -5,18 +5,22 @@ One query at a time on one thread, as the service searches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.registry.filling import BATCH, Crowd
 from benchmarks.serving.stopwatch import Stopwatch
 from benchmarks.serving.table import Row
-from benchmarks.serving.work import blocks
 from models.chunks import Vectors
 from models.runtime import available_processors
+from service.index.flat import Flat
+from service.index.lists import Lists
+from service.index.source import Source
 
 K = 10
 GROUPS = 5
@@ -34,11 +38,44 @@ TRAINED_ON = 50
 Integers = npt.NDArray[np.int64]
 
 
-def search(known: Vectors, queries: Vectors, counts: Sequence[int], chosen: Sequence[str], graphs_to: int) -> list[Row]:
+class Served:
+    """The service's own tier for many relations, filled and asked as an index of FAISS's is."""
+
+    is_trained = True
+
+    def __init__(self, dimension: int) -> None:
+        self._flats: list[Flat] = []
+        self._dimension, self._count = dimension, 0
+        self._lists: Lists | None = None
+
+    def add(self, vectors: Vectors) -> None:
+        """Take vectors (vectors, dimension), to be put into lists by `finish`."""
+        flat = Flat(self._dimension)
+        flat.add(np.arange(self._count, self._count + len(vectors), dtype=np.int64), vectors)
+        self._flats.append(flat)
+        self._count += len(vectors)
+
+    def finish(self) -> None:
+        """Make the lists."""
+        source = Source(self._flats, self._dimension, threading.Lock(), threading.Event())
+        self._lists, self._flats = Lists.build(source), []
+
+    def search(self, vectors: Vectors, k: int) -> tuple[None, Integers]:
+        """Numbers of the nearest of one vector: shape (1, k)."""
+        assert self._lists is not None
+        return None, np.array([[number for _, number in self._lists.search(vectors[0], k)]])
+
+    def parts(self) -> tuple[faiss.Index, ...]:
+        """What takes up memory."""
+        assert self._lists is not None
+        return self._lists.parts()
+
+
+def search(crowd: Crowd, queries: Vectors, counts: Sequence[int], chosen: Sequence[str], graphs_to: int) -> list[Row]:
     """Time of a query, recall@10 against the exact search, size and time of building, by number and kind.
 
     Args:
-        known: unit vectors of real descriptions (relations, dimension), around which the others are drawn.
+        crowd: of the relations.
         queries: unit vectors of sentences (queries, dimension), at least 5.
         counts: numbers of relations.
         chosen: kinds of index; the exact one comes first whether it is named or not.
@@ -51,7 +88,7 @@ def search(known: Vectors, queries: Vectors, counts: Sequence[int], chosen: Sequ
             if kind in GRAPHS and count > graphs_to:
                 continue
             watch = Stopwatch()
-            index = _built(KINDS[kind](known.shape[1], count), known, count)
+            index = _built(KINDS[kind](crowd.vectors.shape[1], count), crowd, count)
             built = watch.wall_ms()
             taken, found = _asked(index, queries)
             truth = found if truth is None else truth
@@ -70,26 +107,33 @@ def search(known: Vectors, queries: Vectors, counts: Sequence[int], chosen: Sequ
     return rows
 
 
-def _built(index: faiss.Index, known: Vectors, count: int) -> faiss.Index:
+def _built(index: Any, crowd: Crowd, count: int) -> Any:
     faiss.omp_set_num_threads(available_processors())
     try:
         if not index.is_trained:
             # Of all vectors: the first alone would be those around the first known ones.
             lists = getattr(index, "nlist", 1)
-            index.train(_some(known, count, max(TRAINED_ON * lists, 10_000)))
-        for block in blocks(known, count):
+            index.train(_some(crowd, count, max(TRAINED_ON * lists, 10_000)))
+        for block in _blocks(crowd, count):
             index.add(block)
+        if isinstance(index, Served):
+            index.finish()
     finally:
         faiss.omp_set_num_threads(1)
     return index
 
 
-def _some(known: Vectors, count: int, most: int) -> Vectors:
+def _some(crowd: Crowd, count: int, most: int) -> Vectors:
     step = max(1, count // most)
-    return np.concatenate([block[::step] for block in blocks(known, count)])
+    return np.concatenate([block[::step] for block in _blocks(crowd, count)])
 
 
-def _asked(index: faiss.Index, queries: Vectors) -> tuple[list[float], Integers]:
+def _blocks(crowd: Crowd, count: int) -> Iterator[Vectors]:
+    for start in range(0, count, BATCH):
+        yield crowd.drawn(range(start, min(start + BATCH, count)))
+
+
+def _asked(index: Any, queries: Vectors) -> tuple[list[float], Integers]:
     """Milliseconds of a query, the median of each group, and what was found (queries, 10)."""
     taken, found = np.empty(len(queries)), np.empty((len(queries), K), dtype=np.int64)
     for row, query in enumerate(queries):
@@ -104,7 +148,7 @@ def _recall(truth: Integers, found: Integers) -> float:
     return float(np.mean([len(np.intersect1d(a, b)) / K for a, b in zip(truth, found, strict=True)]))
 
 
-def _bytes(index: faiss.Index) -> int:
+def _bytes(index: Any) -> int:
     """Of an index as it is written, which is what it takes in memory, without writing it."""
     total = 0
 
@@ -112,7 +156,8 @@ def _bytes(index: faiss.Index) -> int:
         nonlocal total
         total += len(part)
 
-    faiss.write_index(index, faiss.PyCallbackIOWriter(count))  # type: ignore[attr-defined]
+    for part in index.parts() if isinstance(index, Served) else (index,):
+        faiss.write_index(part, faiss.PyCallbackIOWriter(count))  # type: ignore[attr-defined]
     return total
 
 
@@ -141,13 +186,14 @@ def _lists(dimension: int, count: int) -> faiss.Index:
     return index
 
 
-KINDS: dict[str, Callable[[int, int], faiss.Index]] = {
+KINDS: dict[str, Callable[[int, int], Any]] = {
     "flat": lambda d, n: faiss.IndexFlatIP(d),
     "flat, fp16": lambda d, n: _scalar(d, faiss.ScalarQuantizer.QT_fp16),
     "flat, SQ8": lambda d, n: _scalar(d, faiss.ScalarQuantizer.QT_8bit),
     "HNSW": lambda d, n: _graph(faiss.IndexHNSWFlat(d, NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)),
     "HNSW, SQ8": lambda d, n: _graph(_quantised_graph(d)),
     "IVF, SQ8": _lists,
+    "as served": lambda d, n: Served(d),
 }
 """What makes an empty index of each kind, for a dimension and a number of vectors."""
 

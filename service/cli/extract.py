@@ -22,7 +22,7 @@ from service.cli.options import errors, fail, with_settings
 from service.errors import STATUS
 from service.extraction import Answer, Extractor, Model, Query
 from service.fields import TOP_K
-from service.index import RelationIndex
+from service.index import RelationIndex, Tiers
 from service.metrics import Metrics
 from service.registration import catalogue, entries, synchronise
 from service.registry import Registry, locate, locked
@@ -131,16 +131,17 @@ def _one(sentence: str, head: str | None, tail: str | None) -> Instance:
 
 def _index(model: Model, data_dir: Path | None) -> RelationIndex:
     manifest = model.bundle.manifest
-    index = RelationIndex(manifest.dimension)
+    # Exact: to make another index would take longer than most files.
+    index = RelationIndex(manifest.dimension, Tiers(flat_to=sys.maxsize))
     if data_dir is None:
         relations = model.bundle.relations()
-        index.put(entries(model, relations, 0), np.asarray(model.bundle.vectors(), dtype=np.float32))
+        index.put(entries(relations, 0), np.asarray(model.bundle.vectors(), dtype=np.float32))
         return index
     if not data_dir.is_dir():
         fail(f"there is no data directory {data_dir}", 2)
     url = locate(data_dir)
     with locked(url), closing(Registry.open(url, manifest.fingerprint, lambda: catalogue(model))) as registry:
-        synchronise(model, registry, index)
+        synchronise(registry, index)
     return index
 
 

@@ -61,10 +61,24 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A row as the index needs it; `vector` is None where the relation was deleted."""
+    """A row as the index needs it, and no more of it, because a million are read at a start.
 
-    relation: Relation
+    Attributes:
+        id: of the relation.
+        name: of it, too.
+        description: the principal one.
+        tags: that it has.
+        version: of the registry since which it is as it is.
+        stamp: 64 bits that tell it, as it is, from what else its id stood for in this registry or a copy of it.
+        vector: None where the relation was deleted, or where vectors were not asked for.
+    """
+
+    id: str
+    name: str
+    description: str
+    tags: tuple[str, ...]
     version: int
+    stamp: int
     vector: Vector | None
 
 

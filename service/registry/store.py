@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import URL, Connection, Engine, Row, func, insert, select, tuple_
+from sqlalchemy import URL, ColumnElement, Connection, Engine, Row, func, insert, select, tuple_
 from sqlalchemy.exc import DatabaseError
 
 from service.errors import ConflictError, NotFoundError, RegistryUnavailableError, StartupError, named
@@ -20,6 +21,7 @@ from service.registry.records import Draft, History, Once, Page, Record, Stored,
 from service.registry.rows import RELATIONS
 from service.registry.schema import prepare
 
+COLUMNS = [RELATIONS.c[name] for name in ("id", "name", "description", "tags", "version", "updated_at")]
 CHUNK = 1_000
 """Rows that are in memory at once while the registry is read."""
 
@@ -175,25 +177,24 @@ class Registry:
         Raises:
             RegistryUnavailableError: the registry cannot be read, or is another encoder's or an earlier one by now.
         """
-        columns = [*rows.RELATION, RELATIONS.c.version, RELATIONS.c.deleted, RELATIONS.c.vector]
-        order = tuple_(RELATIONS.c.version, RELATIONS.c.id)
-        wanted = select(*columns).order_by(RELATIONS.c.version, RELATIONS.c.id).limit(CHUNK + 1)
-        with snapshot(self._engine) as connection:
-            state = connection.execute(select(tables.registry.c.version, tables.registry.c.fingerprint)).one()
-            rows.require_fingerprint(state.fingerprint, self.fingerprint)
-            if state.version < since:
-                raise RegistryUnavailableError(
-                    f"the registry is at version {state.version}, and version {since} was read from it before: it was "
-                    "put back, by a backup or a standby; start this process again to read it anew"
-                )
-            # By pages and not by a cursor of the server, which a connection that is lost leaves open.
-            found = connection.execute(wanted.where(RELATIONS.c.version > since)).all()
-            while len(found) > CHUNK:
+        with self._read(since) as (connection, version):
+            left: list[Stored] = []
+            for found in _pages(connection, [*COLUMNS, RELATIONS.c.vector], RELATIONS.c.version > since):
                 # A version may have rows on both sides of the cut, so only the ones before it are complete.
-                yield found[CHUNK].version - 1, [_stored(row) for row in found[:CHUNK]]
-                last = found[CHUNK - 1]
-                found = connection.execute(wanted.where(order > tuple_(last.version, last.id))).all()
-            yield state.version, [_stored(row) for row in found]
+                if left:
+                    yield found[0].version - 1, left
+                left = [_stored(row, row.vector) for row in found]
+            yield version, left
+
+    def unchanged(self, until: int) -> Iterator[list[Stored]]:
+        """The relations that are as they were at a version, some thousand at once and without their vectors.
+
+        Raises:
+            RegistryUnavailableError: as `changes`.
+        """
+        with self._read(until) as (connection, _):
+            for found in _pages(connection, COLUMNS, RELATIONS.c.version <= until, ~RELATIONS.c.deleted):
+                yield [_stored(row) for row in found]
 
     def notify(self, text: str) -> None:
         """Tell every process that listens; raises `RegistryUnavailableError`."""
@@ -203,6 +204,19 @@ class Registry:
     def notifications(self) -> AsyncGenerator[str | None]:
         """What is told from now on: the version of each write, and what `notify` is given; see there for the rest."""
         return notifications(self._engine.url)
+
+    @contextmanager
+    def _read(self, known: int) -> Iterator[tuple[Connection, int]]:
+        """A transaction that reads a registry which has come as far as is known, and how far it has come."""
+        with snapshot(self._engine) as connection:
+            state = connection.execute(select(tables.registry.c.version, tables.registry.c.fingerprint)).one()
+            rows.require_fingerprint(state.fingerprint, self.fingerprint)
+            if state.version < known:
+                raise RegistryUnavailableError(
+                    f"the registry is at version {state.version}, and version {known} was read from it before: it was "
+                    "put back, by a backup or a standby; start this process again to read it anew"
+                )
+            yield connection, state.version
 
     @contextmanager
     def _write(self) -> Iterator[tuple[Connection, int]]:
@@ -221,9 +235,29 @@ def _found(connection: Connection, fingerprint: str, drafts: Sequence[Draft]) ->
         rows.put(connection, drafts, fingerprint, version)
 
 
-def _stored(row: Row[Any]) -> Stored:
-    vector = None if row.deleted else np.frombuffer(row.vector, rows.STORED).astype(np.float32)
-    return Stored(rows.relation(row), row.version, vector)
+def _pages(
+    connection: Connection, columns: Sequence[ColumnElement[Any]], *conditions: ColumnElement[bool]
+) -> Iterator[Sequence[Row[Any]]]:
+    """Rows in the order of their versions, by pages: a cursor of the server stays open when a connection is lost."""
+    order = tuple_(RELATIONS.c.version, RELATIONS.c.id)
+    wanted = select(*columns).where(*conditions).order_by(RELATIONS.c.version, RELATIONS.c.id).limit(CHUNK)
+    found = connection.execute(wanted).all()
+    while found:
+        yield found
+        last = found[-1]
+        found = (
+            connection.execute(wanted.where(order > tuple_(last.version, last.id))).all() if len(found) == CHUNK else []
+        )
+
+
+def _stored(row: Row[Any], vector: bytes = b"") -> Stored:
+    key, name, description, tags, version, updated_at = row[: len(COLUMNS)]
+    # What a client can change is left out: no two versions were written at one moment and with one number.
+    text = f"{key}\n{version}\n{updated_at.timestamp()}"
+    stamp = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") or 1
+    # A tombstone's is empty.
+    read = np.frombuffer(vector, rows.STORED).astype(np.float32) if vector else None
+    return Stored(key, name, description, tags, version, stamp, read)
 
 
 def _no_relation(relation_id: str) -> str:

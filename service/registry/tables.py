@@ -89,7 +89,8 @@ relations = Table(
     Column("deleted", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
-    Index("relations_version", "version"),
+    # In the order in which they are read, also where all have one version because they were encoded again.
+    Index("relations_version", "version", "id"),
 )
 
 history = Table(

@@ -40,6 +40,7 @@ async def info(state: Current) -> Info:
         threshold=state.model.bundle.calibration.threshold,
         relations=len(state.index),
         registry_version=state.index.version,
+        index=state.index.tier,
         limits=Limits(
             body_bytes=state.settings.max_body_bytes,
             sentence_tokens=manifest.sentence_tokens,

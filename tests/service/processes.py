@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,12 +31,11 @@ class DidNotStartError(Exception):
 class ServerProcess:
     """`tests.service.server` on a free port; answers from the moment that it is made."""
 
-    def __init__(self, bundle: Path, data_dir: Path, **settings: object) -> None:
+    def __init__(self, bundle: Path, data_dir: Path, wrapper: Sequence[str] = (), **settings: object) -> None:
         given = {"bundle": bundle, "data_dir": data_dir, "port": 0, **settings}
         environment = {**os.environ, **{variable(name): str(value) for name, value in given.items()}}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.service.server"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
-        )
+        command = [*wrapper, sys.executable, "-m", "tests.service.server"]
+        self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
         self.log: list[dict[str, Any]] = []
         self._heard = threading.Event()
         # A pipe that nobody reads would fill up and hold the service.
@@ -58,6 +59,11 @@ class ServerProcess:
         """End it at once, as `kill -9` does."""
         self._process.kill()
         self._ended()
+
+    def limit_files(self, size: int | None) -> None:
+        """Let none of its files grow beyond as many bytes, as on a disk that is full; None lifts that again."""
+        _, most = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (most if size is None else size, most))
 
     def pause(self) -> None:
         """Stop it in whatever it is doing, until `resume`."""

@@ -26,7 +26,7 @@ UNREADABLE = Instance("Anna \u00ad\u200b\u0007 Alan", Span(0, 4), Span(5, 8))
 @pytest.fixture
 def index(model: FakeRuntime) -> RelationIndex:
     index = RelationIndex(DIMENSION)
-    index.put(entries(model, CATALOGUE_RELATIONS, 7), np.asarray(model.bundle.vectors()), version=7)
+    index.put(entries(CATALOGUE_RELATIONS, 7), np.asarray(model.bundle.vectors()), version=7)
     return index
 
 

@@ -53,7 +53,7 @@ def other(url: URL, registry: Registry) -> Iterator[Registry]:
 
 @pytest.fixture
 def replica(model: FakeRuntime, registry: Registry) -> Replica:
-    return Replica(model, registry, RelationIndex(DIMENSION))
+    return Replica(registry, RelationIndex(DIMENSION))
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ async def test_behind_a_pooler_in_transaction_mode_they_do_not_arrive_and_the_po
     monkeypatch.setattr(following, "PROBE_SECONDS", 0.1)
     with postgresql.pooled(tmp_path) as url, capture_logs() as logs:
         here, there = (Registry.open(locate(Path(), url), model.bundle.manifest.fingerprint) for _ in range(2))
-        replica = Replica(model, here, RelationIndex(DIMENSION))
+        replica = Replica(here, RelationIndex(DIMENSION))
         follower = Follower(replica, here, 0.05)
         follower.start()
         while not any(line["event"] == "notifications do not arrive" for line in logs):

@@ -38,6 +38,7 @@ def test_gauges_are_read_when_they_are_asked_for() -> None:
         "emma_batch_instances",
         "emma_queue_depth",
         "emma_relations",
+        "emma_index_tier",
         "emma_registry_version",
         "emma_registry_reachable",
         "emma_registry_lag_seconds",

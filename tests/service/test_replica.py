@@ -7,7 +7,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.errors import BehindError, RegistryUnavailableError
-from service.index import RelationIndex
+from service.index import Cache, RelationIndex, Tiers
+from service.index.lists import Lists
 from service.registration import catalogue
 from service.registry import Registry, locate
 from service.replica import Replica
@@ -23,7 +24,7 @@ def registry(model: FakeRuntime, tmp_path: Path) -> Iterator[Registry]:
 
 @pytest.fixture
 def replica(model: FakeRuntime, registry: Registry) -> Replica:
-    return Replica(model, registry, RelationIndex(DIMENSION))
+    return Replica(registry, RelationIndex(DIMENSION))
 
 
 @pytest.fixture
@@ -98,3 +99,35 @@ async def test_a_version_that_does_not_come_is_given_up_with_both_versions(repli
     with pytest.raises(BehindError, match=r"version 7 .* and 1 is known after 0\.01 s"):
         await replica.reach(7, 0.01)
     replica.catch_up()
+
+
+@pytest.fixture
+def kept(registry: Registry, tmp_path: Path) -> RelationIndex:
+    """An index of the registry that begins with what another one kept."""
+    tiers, folder = Tiers(flat_to=3), tmp_path / "index"
+    first = RelationIndex(DIMENSION, tiers, Cache(folder, "f1"))
+    Replica(registry, first)
+    first.settle()
+    first.close()
+    return RelationIndex(DIMENSION, tiers, Cache(folder, "f1"))
+
+
+def test_it_begins_with_what_was_kept_and_what_was_written_since(registry: Registry, kept: RelationIndex) -> None:
+    registry.delete("P19")
+    registry.delete("P20")
+    Replica(registry, kept)
+    assert (kept.version, len(kept), kept.tier) == (3, 4, Lists.tier)
+    assert "P19" not in kept
+
+
+def test_what_was_kept_of_a_registry_that_was_put_back_is_not_used(
+    model: FakeRuntime, kept: RelationIndex, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    fresh = Registry.open(locate(tmp_path / "other"), model.bundle.manifest.fingerprint, lambda: catalogue(model))
+    with capture_logs() as logs:
+        Replica(fresh, kept)
+    kept.settle()
+    fresh.close()
+    assert [line["reason"] for line in logs] == ["the registry has relations of its version that it has not"]
+    assert (kept.version, len(kept)) == (1, 6)

@@ -89,3 +89,10 @@ def test_the_variable_that_kubernetes_sets_for_a_service_named_emma_is_explained
 
 def test_every_setting_is_described() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_the_index_is_kept_beside_a_file_but_nowhere_beside_a_server_unless_told_where(tmp_path: Path) -> None:
+    assert load_settings(data_dir=tmp_path).index_folder() == tmp_path / "index"
+    assert load_settings(data_dir=tmp_path, index_dir=tmp_path / "i").index_folder() == tmp_path / "i"
+    assert load_settings(database_url="postgresql://h/d").index_folder() is None
+    assert load_settings(database_url="postgresql://h/d", index_dir=tmp_path).index_folder() == tmp_path

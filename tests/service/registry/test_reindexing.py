@@ -26,7 +26,7 @@ def test_reindexing_changes_every_vector_and_the_fingerprint_in_one_version(url:
     assert (count, seen) == (2, [(2, 2)])
     registry = Registry.open(url, "f2")
     _, rows = everything(registry)
-    live = [(row.relation.id, row.version, row.vector[0]) for row in rows if row.vector is not None]
+    live = [(row.id, row.version, row.vector[0]) for row in rows if row.vector is not None]
     assert live == [("a", 3, 9.0), ("b", 3, 9.0)]
     assert registry.get("a").created_at == before.created_at
     registry.close()
@@ -84,7 +84,7 @@ def test_what_is_written_while_it_encodes_is_encoded_too_and_what_is_deleted_sta
     registry.close()
     assert asked == [["a", "b", "c"], ["b", "d"]]
     registry = Registry.open(shared, "f2")
-    live = {row.relation.id: row.vector[0] for row in everything(registry)[1] if row.vector is not None}
+    live = {row.id: row.vector[0] for row in everything(registry)[1] if row.vector is not None}
     assert live == {"b": 9.0, "c": 9.0, "d": 9.0}
     assert registry.get("b").relation.description == "Something else."
     registry.close()

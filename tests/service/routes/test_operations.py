@@ -24,6 +24,7 @@ async def test_info_says_what_is_served(client: httpx.AsyncClient, model: FakeRu
         manifest.fingerprint,
     )
     assert (info["relations"], info["registry_version"], info["threshold"]) == (6, 1, 0.5)
+    assert info["index"] == "flat"
     assert info["limits"]["sentence_tokens"] == manifest.sentence_tokens
     assert info["limits"]["body_bytes"] == 8 * 1024 * 1024
 
@@ -45,3 +46,9 @@ async def test_metrics_are_readable_by_prometheus_and_follow_what_happens(client
         "emma_queue_depth": 0,
         "emma_batch_instances_count": 1,
     }
+
+
+async def test_the_tier_of_the_index_is_the_one_that_is_1(client: httpx.AsyncClient) -> None:
+    families = text_string_to_metric_families((await client.get("/metrics")).text)
+    tiers = {x.labels["tier"]: x.value for family in families for x in family.samples if x.name == "emma_index_tier"}
+    assert tiers == {"flat": 1, "IVF, SQ8": 0}

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -9,16 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.text import DescriptionInput
-from service.index import Entry, Found, RelationIndex, Search
-
-
-def entry(key: str, version: int = 1, tags: Collection[str] = ()) -> Entry:
-    return Entry(key, key.upper(), DescriptionInput([1, 2], truncated=False), version, frozenset(tags))
-
-
-def axis(*positions: int, dimension: int = 8) -> npt.NDArray[np.float32]:
-    return np.eye(dimension, dtype=np.float32)[list(positions)]
+from service.index import Cache, Found, RelationIndex, Search, Tiers
+from service.index.lists import Lists
+from service.index.source import Source
+from tests.service.index.support import axis, clustered, entry
 
 
 @pytest.fixture
@@ -182,3 +176,98 @@ def test_a_search_never_sees_half_of_a_change() -> None:
     done.set()
     reader.join()
     assert torn == []
+
+
+TIERS = Tiers(flat_to=50, delta=20, dead_share=4)
+MANY = [entry(f"r{number}", stamp=number + 1) for number in range(60)]
+
+
+def many(cache: Cache | None = None) -> RelationIndex:
+    """An index beyond the exact tier."""
+    index = RelationIndex(96, TIERS, cache)
+    index.put(MANY, clustered(60), version=1)
+    index.settle()
+    return index
+
+
+def test_many_relations_get_a_base_and_it_says_so() -> None:
+    index = many()
+    assert (index.tier, index.tiers) == (Lists.tier, ("flat", Lists.tier))
+
+
+def test_few_relations_are_compared_exactly_and_it_says_so(index: RelationIndex) -> None:
+    index.settle()
+    assert index.tier == "flat"
+
+
+def test_what_comes_later_is_found_beside_the_base_and_then_in_it() -> None:
+    index, later = many(), clustered(30, seed=1)
+    for number, vector in enumerate(later):
+        index.put([entry(f"later{number}")], vector[None])
+    assert [ids(found) for found in index.search(later, [Search(1)] * 30)[1]] == [[f"later{n}"] for n in range(30)]
+    index.settle()
+    assert [ids(found) for found in index.search(later, [Search(1)] * 30)[1]] == [[f"later{n}"] for n in range(30)]
+
+
+def test_no_base_is_made_while_relations_are_loaded_but_then_one_of_all() -> None:
+    index = RelationIndex(96, TIERS)
+    with index.loading():
+        index.put(MANY, clustered(60))
+        index.settle()
+        assert index.tier == "flat"
+    index.settle()
+    assert index.tier == Lists.tier
+
+
+def test_few_that_are_left_of_many_are_compared_exactly_again() -> None:
+    index = many()
+    for each in MANY[:20]:
+        index.remove(each.id)
+        index.settle()
+    assert (index.tier, len(index)) == ("flat", 40)
+    assert ids(index.search(clustered(60)[30:31], [Search(1)])[1][0]) == ["r30"]
+
+
+def test_a_base_that_is_being_made_is_given_up_when_the_index_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    began = threading.Event()
+
+    def build(source: Source) -> Lists:
+        began.set()
+        while True:
+            for _ in source.blocks():
+                pass
+
+    monkeypatch.setattr(Lists, "build", build)
+    index = RelationIndex(96, TIERS)
+    index.put(MANY, clustered(60))
+    assert began.wait(60)
+    index.close()
+    assert index.tier == "flat"
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Cache:
+    """Where an index was kept at version 1."""
+    many(Cache(tmp_path, "f1")).close()
+    return Cache(tmp_path, "f1")
+
+
+def test_an_index_begins_with_what_was_kept(kept: Cache) -> None:
+    index = RelationIndex(96, TIERS, kept)
+    cached = index.cached()
+    assert cached is not None
+    # All but two, which were changed since.
+    assert index.restore(cached, [MANY[2:40], MANY[40:]])
+    assert (index.version, index.tier, len(index)) == (1, Lists.tier, 58)
+    assert ids(index.search(clustered(60)[50:51], [Search(1)])[1][0]) == ["r50"]
+    assert not {"r0", "r1"} & {*ids(index.search(clustered(60)[:1], [Search(58)])[1][0])}
+    index.put([entry("r0", 2)], clustered(1, seed=9), version=2)
+    assert ids(index.search(clustered(1, seed=9), [Search(1)])[1][0]) == ["r0"]
+
+
+def test_a_kept_index_without_one_of_the_relations_is_not_used(kept: Cache) -> None:
+    index = RelationIndex(96, TIERS, kept)
+    cached = index.cached()
+    assert cached is not None
+    assert not index.restore(cached, [MANY, [entry("other", stamp=999)]])
+    assert (index.version, index.tier, len(index)) == (0, "flat", 0)
