@@ -58,13 +58,22 @@ class Flat(Segment):
             params.sel = faiss.IDSelectorBatch(rows)
         if possible == 0:
             return []
-        cosines, found = self._index.search(vector[None], min(k, possible), params=params)
-        return [(c, self._numbers[row]) for c, row in zip(cosines[0].tolist(), found[0].tolist(), strict=True)]
+        found = self._nearest(vector, min(k + 1, possible), params)
+        if len(found) > k and found[k - 1][0] == found[k][0]:
+            # FAISS gives any of those that are as near; which ones must not depend on k, or on where they lie.
+            found = self._nearest(vector, possible, params)
+        return found[:k]
 
     def read(self, numbers: Integers) -> tuple[Integers, Vectors]:
         """See `Segment`."""
         here = [number for number in numbers.tolist() if number in self._rows]
         return np.array(here, dtype=np.int64), self._held()[[self._rows[number] for number in here]]
+
+    def _nearest(self, vector: Vectors, count: int, params: faiss.SearchParameters | None) -> Scores:
+        """Best first, and of those that are as near the first by number."""
+        cosines, rows = self._index.search(vector[None], count, params=params)
+        scores = [(c, self._numbers[row]) for c, row in zip(cosines[0].tolist(), rows[0].tolist(), strict=True)]
+        return sorted(scores, key=lambda score: (-score[0], score[1]))
 
     def _held(self) -> Vectors:
         # Where they lie: for this call only, because the next vector that is added may move them.

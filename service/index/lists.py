@@ -182,7 +182,7 @@ class Lists(Base):
     def _best(self, rows: Integers, vector: Vectors, k: int) -> Scores:
         """Of some rows the k nearest by all of their dimensions."""
         cosines = np.einsum("rd,d->r", self._vectors(rows), vector)
-        order = np.argsort(-cosines, kind="stable")[:k]
+        order = np.lexsort((rows, -cosines))[:k]
         return list(zip(cosines[order].tolist(), self._numbers[rows[order]].tolist(), strict=True))
 
     def _rows(self, numbers: Integers) -> Integers:

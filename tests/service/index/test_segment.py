@@ -71,3 +71,10 @@ def test_the_flat_one_finds_the_same_after_many_were_discarded() -> None:
     for vector in vectors[:20]:
         best = left[np.argsort(-(vectors[left] @ vector))[:5]]
         assert [number for _, number in segment.search(vector, 5)] == best.tolist()
+
+
+def test_of_those_that_are_as_near_the_first_come_first_whatever_k_is() -> None:
+    segment = flat(axis(0, 1, 0, 0, 0, 0), first=10)
+    segment.discard([10])
+    for k in range(1, 6):
+        assert numbers(segment, k) == [12, 13, 14, 15, 11][:k]
