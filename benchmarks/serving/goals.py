@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.serving.http import EMMA
 from benchmarks.serving.model import SHIPS
 from benchmarks.serving.result import Result
+from benchmarks.serving.search import SERVED
 from benchmarks.serving.table import said
 
 
@@ -69,6 +70,13 @@ GOALS = (
     Goal("overload", "requests lost or hung at twice saturation", "unanswered", 0.0),
     Goal("soak", "memory after any round of the soak ÷ after warm-up", "ratio", 1.1),
     Goal("soak", "memory, MB", "resident_mb", 700.0),
+    Goal(
+        "search",
+        "of the ten nearest relations, the part that the service finds, worst size",
+        "recall_at_10",
+        least=0.99,
+        where={"index": SERVED},
+    ),
     Goal("start", "seconds from start to ready, 10,000 relations", "ready_s", 3.0, where={"relations": 10_000}),
 )
 

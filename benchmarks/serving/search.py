@@ -21,8 +21,12 @@ from models.runtime import available_processors
 from service.index.flat import Flat
 from service.index.lists import Lists
 from service.index.source import Source
+from service.index.turns import Turns
 
 K = 10
+SERVED = "as served"
+"""The index of the service beyond the sizes at which it compares all."""
+
 GROUPS = 5
 """Of the queries; each gives one time."""
 
@@ -57,7 +61,7 @@ class Served:
 
     def finish(self) -> None:
         """Make the lists."""
-        source = Source(self._flats, self._dimension, threading.Lock(), threading.Event())
+        source = Source(self._flats, self._dimension, Turns(), threading.Event())
         self._lists, self._flats = Lists.build(source), []
 
     def search(self, vectors: Vectors, k: int) -> tuple[None, Integers]:
@@ -193,7 +197,7 @@ KINDS: dict[str, Callable[[int, int], Any]] = {
     "HNSW": lambda d, n: _graph(faiss.IndexHNSWFlat(d, NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)),
     "HNSW, SQ8": lambda d, n: _graph(_quantised_graph(d)),
     "IVF, SQ8": _lists,
-    "as served": lambda d, n: Served(d),
+    SERVED: lambda d, n: Served(d),
 }
 """What makes an empty index of each kind, for a dimension and a number of vectors."""
 

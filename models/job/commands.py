@@ -16,7 +16,7 @@ from rich.console import Console
 from models.bundle import load_bundle
 from models.decision import Calibration
 from models.flags import takes_fields_of
-from models.job.recipe import Recipe
+from models.job.recipe import SUREST, Recipe
 from models.job.terminal import console, fail, progress, reported_errors
 from models.relation import read_relations
 
@@ -82,7 +82,7 @@ def adapt(
     output: Annotated[
         Path, typer.Option("--output", help="Directory of the adapted checkpoint; a killed run goes on.")
     ],
-    surest: Annotated[int, typer.Option("--surest", min=1, help="Most answers of a relation to learn from.")] = 100,
+    surest: Annotated[int, typer.Option("--surest", min=1, help="Most answers of a relation to learn from.")] = SUREST,
     split: SplitFile = None,
     without: Without = None,
 ) -> None:

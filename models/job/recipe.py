@@ -7,6 +7,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+SUREST = 100
+"""Answers of each relation that self-training learns from, if it is not told another number."""
+
 
 class Recipe(BaseModel):
     """How to train. `emma train` has one flag for each field."""

@@ -24,14 +24,12 @@ from models.decision import scores
 from models.job.checkpoint import CONFIG, Checkpoint, load_checkpoint
 from models.job.dataset import DataError, Example, TrainingData, validation_data
 from models.job.loop import run_stage
+from models.job.recipe import SUREST
 from models.job.scoring import score
 from models.job.stages import ClassifierStage, RecallStage
 from models.job.train import STATES, claim
 from models.relation import Relation
 from models.text import Instance
-
-SUREST = 100
-"""Answers of each relation that are learnt from."""
 
 SETTINGS = {
     "keep": "last",

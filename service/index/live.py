@@ -17,6 +17,7 @@ from service.index.rebuild import Rebuild
 from service.index.segment import Base, Segment, Vectors
 from service.index.source import BLOCK, Source
 from service.index.tiers import Tiers
+from service.index.turns import Turns
 
 EXACT = "flat"
 """What `/info` calls an index without a base."""
@@ -41,7 +42,7 @@ class RelationIndex:
         self.version = 0
         self._tiers = tiers or Tiers()
         self._cache = cache or Cache(None, "")
-        self._lock = threading.Lock()
+        self._lock = Turns()
         self._entries = Entries()
         self._base: Base | None = None
         # In the order of their numbers; the last takes what is new.

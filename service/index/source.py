@@ -9,6 +9,7 @@ import numpy as np
 
 from service.index.flat import Flat
 from service.index.segment import Integers, Segment, Vectors
+from service.index.turns import Turns
 
 BLOCK = 1_000
 """Vectors that are copied while searches wait: well under a millisecond's worth."""
@@ -25,9 +26,7 @@ class Source:
         dimension: length of a vector.
     """
 
-    def __init__(
-        self, segments: Sequence[Segment], dimension: int, lock: threading.Lock, stop: threading.Event
-    ) -> None:
+    def __init__(self, segments: Sequence[Segment], dimension: int, lock: Turns, stop: threading.Event) -> None:
         """To be made while nobody else uses the segments.
 
         Args:

@@ -10,6 +10,7 @@ import numpy as np
 from service.index import Entry, Vectors
 from service.index.flat import Flat
 from service.index.source import Source
+from service.index.turns import Turns
 
 
 def entry(key: str, version: int = 1, tags: Collection[str] = (), stamp: int = 0) -> Entry:
@@ -37,4 +38,4 @@ def flat(vectors: Vectors, first: int = 0) -> Flat:
 
 
 def source(*segments: Flat) -> Source:
-    return Source(segments, segments[0].dimension, threading.Lock(), threading.Event())
+    return Source(segments, segments[0].dimension, Turns(), threading.Event())

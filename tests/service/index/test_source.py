@@ -7,6 +7,7 @@ import pytest
 
 from service.index import source as module
 from service.index.source import Source, StoppedError
+from service.index.turns import Turns
 from tests.service.index.support import clustered, flat, source
 
 
@@ -40,7 +41,7 @@ def test_a_sample_is_from_all_of_them() -> None:
 
 def test_nothing_is_read_once_it_was_stopped() -> None:
     stop = threading.Event()
-    blocks = Source([flat(clustered(30))], 96, threading.Lock(), stop).blocks()
+    blocks = Source([flat(clustered(30))], 96, Turns(), stop).blocks()
     next(blocks)
     stop.set()
     with pytest.raises(StoppedError):
