@@ -12,7 +12,11 @@ from service.index.segment import Integers, Segment, Vectors
 from service.index.turns import Turns
 
 BLOCK = 1_000
-"""Vectors that are copied while searches wait: well under a millisecond's worth."""
+"""Vectors that are copied while searches wait: about a millisecond's worth."""
+
+BLOCKS = 64
+"""Of vectors that are compared one and all, at most: a search of so many may come between two blocks, and takes longer
+than to copy one."""
 
 
 class StoppedError(Exception):
@@ -68,9 +72,10 @@ class Source:
 
     def _read(self, parts: Sequence[tuple[Segment, Integers]]) -> Iterator[tuple[Integers, Vectors]]:
         for segment, numbers in parts:
-            for start in range(0, len(numbers), BLOCK):
+            size = max(BLOCK, -(-len(numbers) // BLOCKS)) if isinstance(segment, Flat) else BLOCK
+            for start in range(0, len(numbers), size):
                 if self._stop.is_set():
                     raise StoppedError
                 with self._lock:
-                    block = segment.read(numbers[start : start + BLOCK])
+                    block = segment.read(numbers[start : start + size])
                 yield block

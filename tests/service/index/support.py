@@ -9,6 +9,7 @@ import numpy as np
 
 from service.index import Entry, Vectors
 from service.index.flat import Flat
+from service.index.segment import Segment
 from service.index.source import Source
 from service.index.turns import Turns
 
@@ -37,5 +38,5 @@ def flat(vectors: Vectors, first: int = 0) -> Flat:
     return made
 
 
-def source(*segments: Flat) -> Source:
+def source(*segments: Segment) -> Source:
     return Source(segments, segments[0].dimension, Turns(), threading.Event())
