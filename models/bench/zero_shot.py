@@ -89,7 +89,9 @@ class Grid:
         sets = ["published", "catalogue", ONE_WORDING] if entry.catalogue else ["published"]
 
         def adapt(described: str) -> None:
-            steps = built.adapt(data.training, data.unlabelled, data.described[described], folder / described, progress)
+            # One training serves several splits, whose relations are others.
+            states = folder / split / described
+            steps = built.adapt(data.training, data.unlabelled, data.described[described], states, progress)
             history.extend({"descriptions": described} | row for row in steps)
 
         cell = {

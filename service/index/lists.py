@@ -16,7 +16,7 @@ from service.index.source import Source
 
 SHORTENED = 4
 """How many times shorter the vectors in the lists are: with a quarter of the dimensions, those in which descriptions
-differ most, the lists are made and searched four times as fast, and lose less than what the exact look makes good."""
+differ most, the lists are made and searched faster, and lose less than what the exact look makes good."""
 
 SHORTEST = 64
 """Dimensions that are not shortened further."""

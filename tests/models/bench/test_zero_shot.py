@@ -11,6 +11,7 @@ import pytest
 
 from models.bench.methods import METHODS
 from models.bench.zero_shot import Grid
+from models.job.checkpoint import Checkpoint
 from models.job.recipe import Recipe
 from tests.models.support import quiet
 
@@ -85,6 +86,25 @@ def test_one_training_serves_a_split_with_fewer_unseen_relations(
     assert found["trained_on"] == cell["trained_on"] | {"for": SPLIT}
     assert found["history"] == cell["history"]
     assert set(found["rows"][0]["answers"]) == {"P50", "P495"}
+
+
+def test_splits_that_share_a_training_are_adapted_to_each_in_a_place_of_its_own(
+    grid: Grid, public_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrower = {"train": ["P19", "P26"], "valid": ["P69"], "test": ["P50", "P495"]}
+    (public_data / "splits" / "fewrel_m2_seed2.json").write_text(json.dumps(narrower))
+    places: list[Path] = []
+
+    def adapted(checkpoint: Checkpoint, *given: Any) -> tuple[Checkpoint, list[dict[str, Any]]]:
+        places.append(given[3])
+        return checkpoint, []
+
+    monkeypatch.setattr("models.baselines.emma.self_train", adapted)
+    shared = replace(grid, cells=tmp_path, trained_for=(SPLIT,))
+    with quiet() as progress:
+        for split in (SPLIT, "fewrel_m2_seed2"):
+            shared.run(split, "emma-self-trained", progress)
+    assert len({*places}) == len(places) == 4
 
 
 def test_a_cell_names_no_place_of_the_machine(grid: Grid, cell: dict[str, Any]) -> None:

@@ -501,29 +501,3 @@ def test_exporting_what_has_no_classifier_is_told(
 def test_indexing_without_a_bundle_is_told(test_data: Path, tmp_path: Path) -> None:
     line = failed("index", "--bundle", tmp_path, "--relations", test_data / "relations.jsonl")
     assert "no bundle at" in line
-
-
-def test_a_missing_package_of_the_training_extra_is_told(
-    files: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def missing(*_: object) -> None:
-        raise ModuleNotFoundError("No module named 'torch'", name="torch")
-
-    monkeypatch.setattr(commands, "_trained", missing)
-    line = failed("train", *files, "--output", tmp_path)
-    assert "this command needs torch: install the `train` and `bench` extras" in line
-
-
-def test_any_other_missing_module_is_no_users_fault(
-    files: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def missing(*_: object) -> None:
-        raise ModuleNotFoundError("No module named 'models.jab'", name="models.jab")
-
-    monkeypatch.setattr(commands, "_trained", missing)
-    assert isinstance(emma("train", *files, "--output", tmp_path).exception, ModuleNotFoundError)
-
-
-def test_brackets_in_a_message_are_no_markup(files: list[object], tmp_path: Path) -> None:
-    line = failed("train", "--instances", tmp_path / "[red]x[/].jsonl", *files[2:], "--output", tmp_path / "x")
-    assert "[red]x[/].jsonl" in line
