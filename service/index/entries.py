@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 import numpy as np
 
+from service.index.among import Among
 from service.index.entry import Entry, Search
 from service.index.segment import Integers, Stamps
 
@@ -20,7 +21,6 @@ class Entries:
         # Tuples of texts and integers, which the garbage collector, unlike objects of a class, does not go through.
         self._rows: dict[int, tuple[str, str, str, int, tuple[str, ...], int]] = {}
         self._tagged: dict[str, set[int]] = {}
-        self._sorted: dict[str, Integers] = {}
         self._next = 0
 
     def __len__(self) -> int:
@@ -46,7 +46,6 @@ class Entries:
             self._rows[number] = (entry.id, entry.name, entry.description, entry.version, tags, entry.stamp)
             for tag in tags:
                 self._tagged.setdefault(tag, set()).add(number)
-                self._sorted.pop(tag, None)
             self._next = max(self._next, number + 1)
 
     def remove(self, ids: Iterable[str]) -> list[int]:
@@ -55,7 +54,6 @@ class Entries:
         for number in gone:
             for tag in self._rows.pop(number)[4]:
                 self._tagged[tag].discard(number)
-                self._sorted.pop(tag, None)
         return gone
 
     def skip(self, count: int) -> None:
@@ -67,27 +65,23 @@ class Entries:
         none: Sequence[Any] = (0,)
         return np.array([self._rows.get(number, none)[-1] for number in numbers.tolist()], dtype=np.uint64)
 
-    def among(self, search: Search) -> tuple[Integers | None, list[str], list[str]]:
-        """The numbers that a search is restricted to, in rising order, None where it is not.
+    def among(self, search: Search) -> tuple[Among | None, list[str], list[str]]:
+        """What a search is restricted to, None where it is not; of use until the next change.
 
         Returns:
-            Those, and the restricting ids and tags that are not there.
+            That, and the restricting ids and tags that are not there.
         """
-        numbers, unknown, unknown_tags = None, [], []
+        if search.restrict is None and search.tags is None:
+            return None, [], []
+        groups: dict[str | None, Set[int]] = {}
+        unknown, unknown_tags = [], []
+        if search.tags is not None:
+            unknown_tags = [tag for tag in search.tags if not self._tagged.get(tag)]
+            groups = {tag: self._tagged.get(tag, set()) for tag in search.tags}
         if search.restrict is not None:
             unknown = [key for key in search.restrict if key not in self._numbers]
             known = {self._numbers[key] for key in search.restrict if key in self._numbers}
-            numbers = np.array(sorted(known), dtype=np.int64)
-        if search.tags is not None:
-            unknown_tags = [tag for tag in search.tags if not self._tagged.get(tag)]
-            every = [self._with(tag) for tag in search.tags]
-            tagged = every[0] if len(every) == 1 else np.unique(np.concatenate([np.empty(0, dtype=np.int64), *every]))
-            numbers = tagged if numbers is None else np.intersect1d(tagged, numbers, assume_unique=True)
-        return numbers, unknown, unknown_tags
-
-    def _with(self, tag: str) -> Integers:
-        """The numbers that have a tag: kept, because to sort those of a common tag takes longer than the search."""
-        if tag not in self._sorted:
-            tagged = self._tagged.get(tag, ())
-            self._sorted[tag] = np.sort(np.fromiter(tagged, dtype=np.int64, count=len(tagged)))
-        return self._sorted[tag]
+            if search.tags is not None:
+                known = {number for number in known if any(number in group for group in groups.values())}
+            groups = {None: known}
+        return Among(groups), unknown, unknown_tags

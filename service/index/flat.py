@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
+from typing import Any
 
 import faiss
 import numpy as np
 
-from service.index.segment import Integers, Scores, Segment, Vectors, contains
+from service.index.among import Among
+from service.index.bitmaps import packed
+from service.index.segment import Integers, Scores, Segment, Vectors
+
+# Its stubs know neither the parameters' keywords nor that selectors take arrays.
+_faiss: Any = faiss
 
 
 class Flat(Segment):
@@ -47,15 +53,14 @@ class Flat(Segment):
                 self._numbers[row], self._rows[last] = last, row
         self._index.remove_ids(faiss.IDSelectorRange(len(self), self._index.ntotal))
 
-    def search(self, vector: Vectors, k: int, among: Integers | None = None) -> Scores:
+    def search(self, vector: Vectors, k: int, among: Among | None = None) -> Scores:
         """See `Segment`."""
         params = None
         possible = len(self)
         if among is not None:
-            rows = np.flatnonzero(contains(among, np.array(self._numbers, dtype=np.int64)))
-            possible = len(rows)
-            params = faiss.SearchParameters()
-            params.sel = faiss.IDSelectorBatch(rows)
+            rows = among.has(np.array(self._numbers, dtype=np.int64))
+            possible = int(np.count_nonzero(rows))
+            params = _faiss.SearchParameters(sel=_faiss.IDSelectorBitmap(packed(rows)))
         if possible == 0:
             return []
         found = self._nearest(vector, min(k + 1, possible), params)

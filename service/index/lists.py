@@ -11,7 +11,9 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from service.index.segment import Base, Integers, Scores, Vectors, contains
+from service.index.among import Among
+from service.index.bitmaps import Bitmaps, packed
+from service.index.segment import Base, Integers, Scores, Vectors, places
 from service.index.source import Source
 
 SHORTENED = 4
@@ -68,7 +70,8 @@ class Lists(Base):
         self._numbers = numbers
         self._alive = np.ones(len(numbers), dtype=bool)
         self._live = len(numbers)
-        self._bits: Any = None
+        self._bits = packed(self._alive)
+        self._tagged = Bitmaps(numbers)
 
     def __len__(self) -> int:
         return self._live
@@ -119,27 +122,25 @@ class Lists(Base):
     def discard(self, numbers: Iterable[int]) -> None:
         """See `Segment`."""
         wanted = np.fromiter(numbers, dtype=np.int64)
-        rows = np.searchsorted(self._numbers, wanted[contains(self._numbers, wanted)])
+        rows = places(self._numbers, wanted)
         if len(rows):
             self._alive[rows] = False
             self._live = int(np.count_nonzero(self._alive))
-            self._bits = np.packbits(self._alive, bitorder="little")
+            self._bits = packed(self._alive)
 
-    def search(self, vector: Vectors, k: int, among: Integers | None = None) -> Scores:
+    def search(self, vector: Vectors, k: int, among: Among | None = None) -> Scores:
         """See `Segment`."""
         possible, selector = self._live, None
         if among is not None:
-            rows = self._rows(among)
-            possible = len(rows)
-            if possible <= COMPARED:
-                return self._best(rows, vector, k)
-            chosen = np.zeros(len(self._numbers), dtype=bool)
-            chosen[rows] = True
-            selector = _faiss.IDSelectorBitmap(np.packbits(chosen, bitorder="little"))
-        elif self._live == 0:
-            return []
+            if len(among) <= COMPARED:
+                return self._best(self._rows(among.numbers()), vector, k)
+            bits = self._bits & self._tagged.of(among)
+            possible = int(np.bitwise_count(bits).sum())
+            selector = _faiss.IDSelectorBitmap(bits)
         elif self.dead:
             selector = _faiss.IDSelectorBitmap(self._bits)
+        if possible == 0:
+            return []
         if SHARE * possible < len(self._numbers):
             params = _faiss.SearchParameters(sel=selector)
             _, found = self._exact.search(vector[None], min(k, possible), params=params)
@@ -187,7 +188,7 @@ class Lists(Base):
 
     def _rows(self, numbers: Integers) -> Integers:
         """Those of the numbers that can be found."""
-        rows = np.searchsorted(self._numbers, numbers[contains(self._numbers, numbers)])
+        rows = places(self._numbers, numbers)
         return rows[self._alive[rows]]
 
     def _vectors(self, rows: Integers) -> Vectors:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from service.index.among import Among
     from service.index.source import Source
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
@@ -23,15 +24,15 @@ Scores: TypeAlias = list[tuple[float, int]]
 """Cosines and numbers, best first."""
 
 
-def contains(ordered: Integers, wanted: Integers) -> npt.NDArray[np.bool_]:
-    """Of each of the wanted numbers whether it is among the ordered ones.
+def places(ordered: Integers, wanted: Integers) -> Integers:
+    """Where those of the wanted numbers are that are among the ordered ones.
 
-    >>> contains(np.array([2, 3, 5]), np.array([5, 4, 2])).tolist()
-    [True, False, True]
+    >>> places(np.array([2, 3, 5]), np.array([5, 4, 2])).tolist()
+    [2, 0]
     """
-    places = np.searchsorted(ordered, wanted)
-    found: npt.NDArray[np.bool_] = np.append(ordered, -1)[places] == wanted
-    return found
+    found = np.searchsorted(ordered, wanted)
+    here: npt.NDArray[np.bool_] = np.append(ordered, -1)[found] == wanted
+    return np.asarray(found[here], dtype=np.int64)
 
 
 class Segment(ABC):
@@ -55,13 +56,13 @@ class Segment(ABC):
         """Let vectors not be found from now on; numbers that are not here are passed over."""
 
     @abstractmethod
-    def search(self, vector: Vectors, k: int, among: Integers | None = None) -> Scores:
+    def search(self, vector: Vectors, k: int, among: Among | None = None) -> Scores:
         """The k nearest, or all where there are fewer.
 
         Args:
             vector: shape (dimension,), unit norm.
             k: at least 1.
-            among: the only numbers to consider, in rising order; those that are not here are passed over.
+            among: the only numbers to consider; those that are not here are passed over.
         """
 
     @abstractmethod

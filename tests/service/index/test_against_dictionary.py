@@ -11,12 +11,13 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from models.relation import Relation
-from service.index import Cache, RelationIndex, Search, Tiers
+from service.index import Cache, RelationIndex, Search, Tiers, bitmaps, lists
 from service.index.lists import Lists
 from service.index.source import Source
 from service.registration import restore, synchronise
@@ -150,6 +151,20 @@ class Machine(RuleBasedStateMachine):
             keys = [key for key, (_, draft) in self.expected.items() if tags & {*draft.relation.tags}]
             self.check(seed, k, keys, tags=tags)
 
+    @precondition(lambda self: self.expected)
+    @rule(
+        seed=st.integers(0, 99),
+        k=st.integers(1, 30),
+        tags=st.sets(st.sampled_from(TAGS), min_size=1),
+        data=st.data(),
+    )
+    def search_among_ids_and_tags(self, seed: int, k: int, tags: set[str], data: st.DataObject) -> None:
+        keys = data.draw(st.sets(st.sampled_from(sorted(self.expected)), min_size=1))
+        tags &= {tag for _, draft in self.expected.values() for tag in draft.relation.tags}
+        if tags:
+            both = [key for key in keys if tags & {*self.expected[key][1].relation.tags}]
+            self.check(seed, k, both, restrict=keys, tags=tags)
+
     def check(self, seed: int, k: int, possible: Collection[str], **restriction: Any) -> None:
         wanted = vector(seed)
         version, [found] = self.index.search(wanted[None], [Search(k, **restriction)])
@@ -182,10 +197,24 @@ class SmallBases(Machine):
     # Of numbers in half precision.
     tolerance = 2e-3
 
+    @initialize(compared=st.sampled_from([0, 1_000]), exact=st.booleans(), tags_kept=st.integers(0, 2))
+    def narrow(self, compared: int, exact: bool, tags_kept: int) -> None:
+        """A base's rows of a tag are written down, of as many tags as there is room for, or each is compared."""
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(lists, "COMPARED", compared)
+        self.patch.setattr(lists, "SHARE", 1 if exact else 10**6)
+        # Of at most 24 relations.
+        self.patch.setattr(bitmaps, "KEPT_BYTES", 3 * tags_kept)
+
+    def teardown(self) -> None:
+        super().teardown()
+        if hasattr(self, "patch"):
+            self.patch.undo()
+
 
 TestFlat = Machine.TestCase
 TestFlat.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
 TestBases = SmallBases.TestCase
 TestBases.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

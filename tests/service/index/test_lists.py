@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from service.index import lists as module
+from service.index.among import Among
 from service.index.lists import Lists
 from service.index.segment import Vectors
 from tests.service.index.support import clustered, flat, source
@@ -31,10 +32,11 @@ def few_probes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def recall(base: Lists, vectors: Vectors, queries: Vectors, among: np.ndarray | None = None) -> float:
     kept = np.arange(len(vectors)) if among is None else among
+    restriction = None if among is None else Among({"x": {*among.tolist()}})
     shared = []
     for query in queries:
         best = kept[np.argsort(-(vectors[kept] @ query))[:10]]
-        found = [number for _, number in base.search(query, 10, among)]
+        found = [number for _, number in base.search(query, 10, restriction)]
         shared.append(len({*best.tolist()} & {*found}) / 10)
     return float(np.mean(shared))
 
@@ -64,6 +66,45 @@ def test_a_restricted_search_finds_the_nearest_of_the_few(
     among = np.arange(0, COUNT, share)
     least = 0.95 if share == 2 else 0.999
     assert recall(base, vectors, clustered(50, seed=1), among) >= least
+
+
+@pytest.fixture
+def few_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a restriction is written down in bits."""
+    monkeypatch.setattr(module, "COMPARED", 1)
+
+
+@pytest.mark.usefixtures("few_compared")
+@pytest.mark.parametrize("share", [1, 10**6], ids=["exact", "lists"])
+def test_what_was_discarded_after_a_search_among_a_tag_is_not_found_among_it(
+    base: Lists, vectors: Vectors, share: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SHARE", share)
+    tag = set(range(0, COUNT, 2))
+    assert base.search(vectors[8], 1, Among({"x": tag}))[0][1] == 8
+    base.discard([8])
+    tag.discard(8)
+    found = [number for _, number in base.search(vectors[8], COUNT, Among({"x": tag}))]
+    assert sorted(found) == sorted(tag)
+
+
+@pytest.mark.usefixtures("few_compared")
+def test_of_a_tag_whose_relations_were_all_discarded_nothing_is_found(base: Lists, vectors: Vectors) -> None:
+    tag = {1, 2, 3}
+    assert len(base.search(vectors[0], 5, Among({"x": tag}))) == 3
+    base.discard(tag)
+    # Others, that are beside the base, have it now.
+    assert base.search(vectors[0], 5, Among({"x": {COUNT, COUNT + 1}})) == []
+
+
+@pytest.mark.usefixtures("few_compared")
+def test_a_tag_is_found_in_a_base_that_was_extended(base: Lists, vectors: Vectors) -> None:
+    tag = {1, 2, 3}
+    base.search(vectors[0], 5, Among({"x": tag}))
+    longer = base.extended(source(flat(clustered(10, seed=2), first=COUNT)))
+    assert longer is not None
+    found = longer.search(vectors[0], 5, Among({"x": tag | {COUNT + 4}}))
+    assert sorted(number for _, number in found) == [1, 2, 3, COUNT + 4]
 
 
 def test_extended_it_has_the_new_ones_too_and_the_discarded_stay_away(base: Lists, vectors: Vectors) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from service.index.among import Among
 from service.index.lists import Lists
 from service.index.segment import Segment
 from tests.service.index.support import axis, clustered, flat, source
@@ -19,7 +20,7 @@ def segment(request: pytest.FixtureRequest) -> Segment:
 
 def numbers(segment: Segment, k: int, among: list[int] | None = None) -> list[int]:
     vector = np.array([0.8, 0.5, 0.3, 0.1, 0, 0, 0, 0], dtype=np.float32)
-    restriction = None if among is None else np.array(among, dtype=np.int64)
+    restriction = None if among is None else Among({None: {*among}})
     return [number for _, number in segment.search(vector, k, restriction)]
 
 
@@ -48,6 +49,12 @@ def test_only_what_is_asked_for_and_there_is_considered(segment: Segment) -> Non
     segment.discard([11])
     assert numbers(segment, 5, [9, 11, 12, 13, 99]) == [12, 13]
     assert numbers(segment, 5, []) == numbers(segment, 5, [11, 99]) == []
+
+
+def test_of_several_groups_each_that_is_there_is_considered_once(segment: Segment) -> None:
+    vector = axis(0)[0]
+    found = segment.search(vector, 8, Among({"x": {10, 12}, "y": {12, 17, 99}}))
+    assert sorted(number for _, number in found) == [10, 12, 17]
 
 
 def test_vectors_are_read_of_those_that_can_be_found(segment: Segment) -> None:
