@@ -34,7 +34,7 @@ MOMENTS_OF = 20_000
 """Vectors by which the dimensions that are kept are found."""
 
 PROBES = 256
-"""Lists that are searched at first."""
+"""Lists that are searched at first, of all relations."""
 
 LOOKED_AT = 16
 """How many times k vectors of the lists are compared exactly."""
@@ -42,8 +42,10 @@ LOOKED_AT = 16
 COMPARED = 1_000
 """Of so few vectors, each is compared instead of searching for them."""
 
-SHARE = 16
-"""A search among less than one in so many is exact: the lists would have to be searched through to find them."""
+WIDENED = 0.25
+"""Power of how many times fewer a search considers than there are, by which it goes through more lists: the nearest of
+few lie in more of them, and most of what lies there is passed over. The root of the root finds as many as a search
+among all, in about the time of one."""
 
 OUTGROWN = 2
 """How many times as many lists a base built anew may have: its own have grown too long by then."""
@@ -142,11 +144,8 @@ class Lists(Base):
             selector = _faiss.IDSelectorBitmap(self._bits)
         if possible == 0:
             return []
-        if SHARE * possible < len(self._numbers):
-            params = _faiss.SearchParameters(sel=selector)
-            _, found = self._exact.search(vector[None], min(k, possible), params=params)
-            return self._best(found[0], vector, k)
-        return self._best(self._near(vector, min(LOOKED_AT * k, possible), selector), vector, k)
+        probes = math.ceil(PROBES * (len(self._numbers) / possible) ** WIDENED)
+        return self._best(self._near(vector, min(LOOKED_AT * k, possible), probes, selector), vector, k)
 
     def read(self, numbers: Integers) -> tuple[Integers, Vectors]:
         """See `Segment`."""
@@ -168,9 +167,9 @@ class Lists(Base):
             raise ValueError(f"the lists have {lists.ntotal} vectors, {exact.ntotal} are kept exactly")
         return cls(lists, exact, np.arange(exact.ntotal, dtype=np.int64))
 
-    def _near(self, vector: Vectors, count: int, selector: Any) -> Integers:
+    def _near(self, vector: Vectors, count: int, probes: int, selector: Any) -> Integers:
         """Rows that the lists hold for the nearest, as many as are wanted: if need be, all lists are searched."""
-        probes = min(PROBES, self._count)
+        probes = min(probes, self._count)
         while True:
             params = _faiss.SearchParametersIVF(nprobe=probes, sel=selector)
             _, found = self._lists.search(

@@ -197,12 +197,11 @@ class SmallBases(Machine):
     # Of numbers in half precision.
     tolerance = 2e-3
 
-    @initialize(compared=st.sampled_from([0, 1_000]), exact=st.booleans(), tags_kept=st.integers(0, 2))
-    def narrow(self, compared: int, exact: bool, tags_kept: int) -> None:
+    @initialize(compared=st.sampled_from([0, 1_000]), tags_kept=st.integers(0, 2))
+    def narrow(self, compared: int, tags_kept: int) -> None:
         """A base's rows of a tag are written down, of as many tags as there is room for, or each is compared."""
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(lists, "COMPARED", compared)
-        self.patch.setattr(lists, "SHARE", 1 if exact else 10**6)
         # Of at most 24 relations.
         self.patch.setattr(bitmaps, "KEPT_BYTES", 3 * tags_kept)
 

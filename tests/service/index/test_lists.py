@@ -57,15 +57,23 @@ def test_as_many_are_found_as_there_are_however_many_lists_that_takes(base: List
     assert sorted(number for _, number in base.search(vectors[0], 20)) == list(range(COUNT - 20, COUNT))
 
 
-@pytest.mark.parametrize("share", [2, 8, 40], ids=["lists", "exact", "each compared"])
+@pytest.mark.parametrize(("share", "least"), [(2, 0.95), (8, 0.95), (40, 0.999)], ids=["half", "few", "each compared"])
 def test_a_restricted_search_finds_the_nearest_of_the_few(
-    base: Lists, vectors: Vectors, share: int, monkeypatch: pytest.MonkeyPatch
+    base: Lists, vectors: Vectors, share: int, least: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "COMPARED", COUNT // 20)
-    monkeypatch.setattr(module, "SHARE", 4)
-    among = np.arange(0, COUNT, share)
-    least = 0.95 if share == 2 else 0.999
-    assert recall(base, vectors, clustered(50, seed=1), among) >= least
+    assert recall(base, vectors, clustered(50, seed=1), np.arange(0, COUNT, share)) >= least
+
+
+def test_a_search_among_few_goes_through_more_lists(
+    base: Lists, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("COMPARED", 1), ("PROBES", 4), ("LOOKED_AT", 2)):
+        monkeypatch.setattr(module, name, value)
+    queries, few = clustered(50, seed=1), np.arange(0, COUNT, 10)
+    wide = recall(base, vectors, queries, few)
+    monkeypatch.setattr(module, "WIDENED", 0)
+    assert wide > recall(base, vectors, queries, few)
 
 
 @pytest.fixture
@@ -75,11 +83,7 @@ def few_compared(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("few_compared")
-@pytest.mark.parametrize("share", [1, 10**6], ids=["exact", "lists"])
-def test_what_was_discarded_after_a_search_among_a_tag_is_not_found_among_it(
-    base: Lists, vectors: Vectors, share: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "SHARE", share)
+def test_what_was_discarded_after_a_search_among_a_tag_is_not_found_among_it(base: Lists, vectors: Vectors) -> None:
     tag = set(range(0, COUNT, 2))
     assert base.search(vectors[8], 1, Among({"x": tag}))[0][1] == 8
     base.discard([8])
