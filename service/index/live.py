@@ -26,6 +26,8 @@ EXACT = "flat"
 class RelationIndex:
     """Relations by id and by vector. Safe to call from several threads: each call sees and leaves one version.
 
+    Searches run at the same time; a change waits for those that run, and those that come later wait for the change.
+
     There is a base where there are many relations; those that came later are beside it, compared exactly. When they
     have become many, a thread makes another base of all of them, and what is written meanwhile goes beside that.
     """
@@ -128,7 +130,7 @@ class RelationIndex:
         """
         # For the thread that calls: FAISS would otherwise start others, which takes longer than most searches.
         faiss.omp_set_num_threads(1)
-        with self._lock:
+        with self._lock.shared():
             return self.version, [self._one(row, search) for row, search in zip(vectors, searches, strict=True)]
 
     def cached(self) -> Cached | None:

@@ -38,7 +38,7 @@ def places(ordered: Integers, wanted: Integers) -> Integers:
 class Segment(ABC):
     """Unit vectors by number. A number is given once and never again, and later ones are larger.
 
-    Calls must not overlap, but for those of a `Base` that only read.
+    Calls must not overlap, but for those that only read.
     """
 
     dimension: int

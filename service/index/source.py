@@ -12,11 +12,7 @@ from service.index.segment import Integers, Segment, Vectors
 from service.index.turns import Turns
 
 BLOCK = 1_000
-"""Vectors that are copied while searches wait: about a millisecond's worth."""
-
-BLOCKS = 64
-"""Of vectors that are compared one and all, at most: a search of so many may come between two blocks, and takes longer
-than to copy one."""
+"""Vectors that are copied while changes wait: about a millisecond's worth."""
 
 
 class StoppedError(Exception):
@@ -36,7 +32,7 @@ class Source:
         Args:
             segments: to be read, in the order of their numbers.
             dimension: length of a vector.
-            lock: held while something of them is copied.
+            lock: shared while something of them is copied.
             stop: once it is set, nothing more is read.
         """
         self.dimension = dimension
@@ -72,10 +68,9 @@ class Source:
 
     def _read(self, parts: Sequence[tuple[Segment, Integers]]) -> Iterator[tuple[Integers, Vectors]]:
         for segment, numbers in parts:
-            size = max(BLOCK, -(-len(numbers) // BLOCKS)) if isinstance(segment, Flat) else BLOCK
-            for start in range(0, len(numbers), size):
+            for start in range(0, len(numbers), BLOCK):
                 if self._stop.is_set():
                     raise StoppedError
-                with self._lock:
-                    block = segment.read(numbers[start : start + size])
+                with self._lock.shared():
+                    block = segment.read(numbers[start : start + BLOCK])
                 yield block

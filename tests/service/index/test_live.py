@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.index import Cache, Found, RelationIndex, Search, Tiers
+from service.index import Cache, Found, RelationIndex, Search, Tiers, Vectors
+from service.index.among import Among
+from service.index.flat import Flat
 from service.index.lists import Lists
+from service.index.segment import Scores
 from service.index.source import Source
 from tests.service.index.support import axis, clustered, entry
 
@@ -154,6 +157,23 @@ def test_the_cosine_does_not_depend_on_who_shares_the_batch() -> None:
     _, together = index.search(vectors, [Search(5)] * 64)
     alone = [index.search(row[None], [Search(5)])[1][0] for row in vectors]
     assert together == alone
+
+
+def test_two_search_at_the_same_time(index: RelationIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    both, search = threading.Barrier(2, timeout=60), Flat.search
+    found: list[list[str]] = []
+
+    def together(self: Flat, vector: Vectors, k: int, among: Among | None = None) -> Scores:
+        both.wait()
+        return search(self, vector, k, among)
+
+    monkeypatch.setattr(Flat, "search", together)
+    threads = [threading.Thread(target=lambda: found.append(best(index, 1))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [["b"], ["b"]]
 
 
 def test_a_search_never_sees_half_of_a_change() -> None:

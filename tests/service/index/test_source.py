@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from service.index import source as module
-from service.index.lists import Lists
 from service.index.source import Source, StoppedError
 from service.index.turns import Turns
 from tests.service.index.support import clustered, flat, source
@@ -49,13 +48,8 @@ def test_nothing_is_read_once_it_was_stopped() -> None:
         next(blocks)
 
 
-def test_many_that_are_compared_one_and_all_are_read_in_so_many_blocks_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCKS", 4)
-    sizes = [len(numbers) for numbers, _ in source(flat(clustered(90))).blocks()]
-    assert sizes == [23, 23, 23, 21]
-
-
-def test_a_base_is_read_in_small_blocks_however_large_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCKS", 4)
-    base = Lists.build(source(flat(clustered(90))))
-    assert {len(numbers) for numbers, _ in source(base).blocks()} == {10}
+def test_nobody_has_to_stop_searching_for_it() -> None:
+    turns = Turns()
+    whole = Source([flat(clustered(30))], 96, turns, threading.Event())
+    with turns.shared():
+        assert sum(len(numbers) for numbers, _ in whole.blocks()) == 30

@@ -51,3 +51,89 @@ def test_it_is_free_again_after_an_error() -> None:
         pass
     with turns:
         pass
+
+
+def test_several_share_it_at_once() -> None:
+    turns, together = Turns(), threading.Barrier(3, timeout=30)
+    met = []
+
+    def read() -> None:
+        with turns.shared():
+            met.append(together.wait())
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(met) == 3
+
+
+def test_nobody_shares_it_while_one_has_it_alone() -> None:
+    turns, inside, broken = Turns(), 0, []
+
+    def write() -> None:
+        nonlocal inside
+        for _ in range(200):
+            with turns:
+                inside += 1
+                inside -= 1
+
+    def read() -> None:
+        for _ in range(200):
+            with turns.shared():
+                if inside:
+                    broken.append(inside)
+
+    threads = [threading.Thread(target=work) for work in (read, write, read, write)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert (broken, turns._lock.locked()) == ([], False)
+
+
+def test_who_waits_to_have_it_alone_has_it_before_anybody_shares_it_again() -> None:
+    turns, had = Turns(), threading.Event()
+
+    def wait() -> None:
+        with turns:
+            had.set()
+
+    waiting = threading.Thread(target=wait)
+    with turns.shared():
+        waiting.start()
+        while turns._next.acquire(blocking=False):
+            turns._next.release()
+        assert not had.is_set()
+    with turns.shared():
+        assert had.is_set()
+    waiting.join(30)
+
+
+def test_who_waits_to_share_it_shares_it_before_who_had_it_takes_it_again() -> None:
+    turns, had = Turns(), threading.Event()
+
+    def wait() -> None:
+        with turns.shared():
+            had.set()
+
+    waiting = threading.Thread(target=wait)
+    with turns:
+        waiting.start()
+        while turns._next.acquire(blocking=False):
+            turns._next.release()
+    with turns:
+        assert had.is_set()
+    waiting.join(30)
+
+
+def test_it_is_free_again_after_an_error_of_who_shared_it() -> None:
+    turns = Turns()
+    try:
+        with turns.shared():
+            raise ValueError
+    except ValueError:
+        pass
+    with turns:
+        pass
