@@ -43,6 +43,7 @@ class Follower:
         self._wake = asyncio.Event()
         self._probe = uuid.uuid4().hex
         self._probed = asyncio.Event()
+        self._listened = self._told = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -82,12 +83,26 @@ class Follower:
                         pause = FIRST_PAUSE_SECONDS
                         self._hear(text)
             except RegistryUnavailableError as error:
-                log.debug("not listening", reason=error.message)
+                self._tell_deaf(error.message)
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(2 * pause, self._poll_seconds)
 
+    def _tell_deaf(self, reason: str) -> None:
+        """Say once when it never could listen; else the server has gone, which the replica tells of."""
+        if self._listened or self._told:
+            log.debug("not listening", reason=reason)
+            return
+        self._told = True
+        log.warning(
+            "cannot listen for changes",
+            reason=reason,
+            effect=f"changes of other processes are seen after up to {1.25 * self._poll_seconds:g} s",
+            fix="see that the server answers at EMMA_LISTEN_URL, or at EMMA_DATABASE_URL if that is not set",
+        )
+
     def _hear(self, text: str | None) -> None:
         if text is None:
+            self._listened = True
             # Listening again: what was told before is lost.
             self._wake.set()
             if len(self._tasks) == 2:
@@ -108,7 +123,7 @@ class Follower:
                 "notifications do not arrive",
                 reason="a pooler in transaction mode between this process and the database drops them",
                 effect=f"changes of other processes are seen after up to {1.25 * self._poll_seconds:g} s",
-                fix="point EMMA_DATABASE_URL past the pooler, or set EMMA_POLL_SECONDS",
+                fix="set EMMA_LISTEN_URL to the same database's address past the pooler, or set EMMA_POLL_SECONDS",
             )
         except RegistryUnavailableError as error:
             log.debug("notifications were not checked", reason=error.message)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL
 
@@ -35,6 +35,11 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None,
         description="PostgreSQL database of a registry that several processes share, in place of the directory's.",
+    )
+    listen_url: SecretStr | None = Field(
+        None,
+        description="Address of the same database past a pooler in transaction mode, which drops notifications; for "
+        "the one connection that listens. When not set, it is made like all others.",
     )
     index_dir: Path | None = Field(
         None,
@@ -76,15 +81,27 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field("json", description="One JSON object a line, or text for people.")
     seed_catalogue: bool = Field(True, description="Put the bundle's relations into a registry that is new.")
 
-    @field_validator("database_url")
+    @field_validator("database_url", "listen_url")
     @classmethod
     def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
         locate(Path(), value.get_secret_value() if value else None)
         return value
 
+    @field_validator("listen_url")
+    @classmethod
+    def _has_a_database(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        # Not there where it is at fault itself.
+        if value and not info.data.get("database_url", value):
+            raise ValueError(f"is set without {variable('database_url')}, of which it is another address")
+        return value
+
     def registry(self) -> URL:
         """Where the registry is."""
         return locate(self.data_dir, self.database_url.get_secret_value() if self.database_url else None)
+
+    def listen_at(self) -> URL | None:
+        """Where notifications of the registry are listened for, None where it is the registry's own address."""
+        return locate(self.data_dir, self.listen_url.get_secret_value()) if self.listen_url else None
 
     def index_folder(self) -> Path | None:
         """Where the index is kept for the next start, None where it is not."""
@@ -122,7 +139,7 @@ def _explain(location: tuple[int | str, ...], message: str, value: Any) -> str:
         return f"{name or 'settings'}: {message}"
     example = "leave it out" if field.default is None else f"use something like {field.default}"
     # A password may be in it.
-    shown = "'***'" if name == "database_url" else repr(str(value))
+    shown = "'***'" if name in ("database_url", "listen_url") else repr(str(value))
     message = message.removeprefix("Value error, ")
     text = f"{variable(name)} ({flag(name)}) is {shown}: {message[:1].lower()}{message[1:]}; {example}"
     if str(value).startswith("tcp://"):

@@ -133,7 +133,7 @@ class State:
         url = settings.registry()
         with ExitStack() as opened:
             opened.enter_context(locked(url))
-            registry = Registry.open(url, model.bundle.manifest.fingerprint, seed)
+            registry = Registry.open(url, model.bundle.manifest.fingerprint, seed, listen_at=settings.listen_at())
             opened.callback(registry.close)
             try:
                 state = cls(settings, model, registry, metrics or Metrics())

@@ -29,8 +29,9 @@ CHUNK = 1_000
 class Registry:
     """The relations of one database. Safe to call from several threads and processes; writes take turns."""
 
-    def __init__(self, engine: Engine, fingerprint: str) -> None:
+    def __init__(self, engine: Engine, fingerprint: str, listen_at: URL | None = None) -> None:
         self._engine = engine
+        self._listen_at = listen_at or engine.url
         self.fingerprint = fingerprint
 
     @classmethod
@@ -40,6 +41,7 @@ class Registry:
         fingerprint: str,
         seed: Callable[[], Sequence[Draft]] = list,
         busy_milliseconds: int = BUSY_MILLISECONDS,
+        listen_at: URL | None = None,
     ) -> Registry:
         """Open a registry, or make one where there is none.
 
@@ -48,6 +50,7 @@ class Registry:
             fingerprint: of the encoder that the vectors have to be from.
             seed: called for the relations of a registry that is new.
             busy_milliseconds: how long a write waits for another program that has a SQLite file locked.
+            listen_at: where notifications of the same database arrive, if not at `url`.
 
         Raises:
             StartupError: it cannot be used, has another schema, or its vectors are another encoder's.
@@ -72,7 +75,7 @@ class Registry:
         except BaseException:
             engine.dispose()
             raise
-        return cls(engine, fingerprint)
+        return cls(engine, fingerprint, listen_at)
 
     @property
     def shared(self) -> bool:
@@ -203,7 +206,7 @@ class Registry:
 
     def notifications(self) -> AsyncGenerator[str | None]:
         """What is told from now on: the version of each write, and what `notify` is given; see there for the rest."""
-        return notifications(self._engine.url)
+        return notifications(self._listen_at)
 
     @contextmanager
     def _read(self, known: int) -> Iterator[tuple[Connection, int]]:

@@ -63,8 +63,10 @@ def database() -> Iterator[str]:
 
 
 @contextmanager
-def pooled(folder: Path) -> Iterator[str]:
-    """The URL of a database that is empty, behind PgBouncer in transaction mode; skips the test where it is not there.
+def pooled(folder: Path) -> Iterator[tuple[str, str]]:
+    """A database that is empty: its URL through PgBouncer in transaction mode, and its own.
+
+    Skips the test where there is no PgBouncer or no server.
 
     Args:
         folder: an empty one, for PgBouncer's settings.
@@ -94,7 +96,7 @@ def pooled(folder: Path) -> Iterator[str]:
                         break
                 # A pipe that nobody reads would fill up and hold it.
                 threading.Thread(target=process.stderr.read, daemon=True).start()
-                yield f"postgresql://emma@127.0.0.1:{port}/emma"
+                yield f"postgresql://emma@127.0.0.1:{port}/emma", url
             finally:
                 process.terminate()
 

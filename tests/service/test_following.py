@@ -167,14 +167,14 @@ async def test_notifications_that_do_not_arrive_are_spoken_of_once(
         await follower.close()
     [line] = [line for line in logs if line["log_level"] == "warning"]
     assert line["event"] == "notifications do not arrive"
-    assert "EMMA_DATABASE_URL" in line["fix"]
+    assert "EMMA_LISTEN_URL" in line["fix"]
 
 
 async def test_behind_a_pooler_in_transaction_mode_they_do_not_arrive_and_the_poll_makes_up_for_them(
     tmp_path: Path, model: FakeRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(following, "PROBE_SECONDS", 0.1)
-    with postgresql.pooled(tmp_path) as url, capture_logs() as logs:
+    with postgresql.pooled(tmp_path) as (url, _), capture_logs() as logs:
         here, there = (Registry.open(locate(Path(), url), model.bundle.manifest.fingerprint) for _ in range(2))
         replica = Replica(here, RelationIndex(DIMENSION))
         follower = Follower(replica, here, 0.05)
@@ -186,6 +186,46 @@ async def test_behind_a_pooler_in_transaction_mode_they_do_not_arrive_and_the_po
         await follower.close()
         here.close()
         there.close()
+
+
+async def test_behind_a_pooler_they_arrive_where_the_server_itself_is_listened_to(
+    tmp_path: Path, model: FakeRuntime
+) -> None:
+    fingerprint = model.bundle.manifest.fingerprint
+    with postgresql.pooled(tmp_path) as (url, server), capture_logs() as logs:
+        here = Registry.open(locate(Path(), url), fingerprint, listen_at=locate(Path(), server))
+        there = Registry.open(locate(Path(), url), fingerprint)
+        replica = Replica(here, RelationIndex(DIMENSION))
+        follower = Follower(replica, here, NEVER)
+        follower.start()
+        replica.on_wait = lambda: None
+        await follower._probed.wait()
+        await in_thread(there.add, catalogue(model))
+        await replica.reach(1, 60)
+        await follower.close()
+        here.close()
+        there.close()
+    assert [line for line in logs if line["log_level"] == "warning"] == []
+
+
+async def test_where_nobody_answers_who_is_to_be_listened_to_it_is_said_once_and_the_poll_makes_up_for_it(
+    url: URL, proxy: Proxy, model: FakeRuntime, other: Registry
+) -> None:
+    proxy.cut()
+    nowhere = url.set(host="127.0.0.1", port=proxy.port)
+    registry = Registry.open(url, model.bundle.manifest.fingerprint, listen_at=nowhere)
+    replica = Replica(registry, RelationIndex(DIMENSION))
+    follower = Follower(replica, registry, 0.01)
+    with capture_logs() as logs:
+        follower.start()
+        while sum(line["event"] == "not listening" for line in logs) < 2:
+            await asyncio.sleep(0)
+        await in_thread(other.delete, "P19")
+        await replica.reach(2, 60)
+        await follower.close()
+    [line] = [line for line in logs if line["log_level"] == "warning"]
+    assert (line["event"], "EMMA_LISTEN_URL" in line["fix"]) == ("cannot listen for changes", True)
+    registry.close()
 
 
 async def test_a_fault_while_catching_up_does_not_end_the_following(

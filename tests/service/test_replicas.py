@@ -24,8 +24,12 @@ REPLICAS = 3
 
 @pytest.fixture(params=["direct", "pooled"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    with postgresql.schema() if request.param == "direct" else postgresql.pooled(tmp_path) as url:
-        yield url
+    if request.param == "direct":
+        with postgresql.schema() as url:
+            yield url
+    else:
+        with postgresql.pooled(tmp_path) as (url, _):
+            yield url
 
 
 @pytest.fixture

@@ -66,6 +66,28 @@ def test_a_database_that_is_not_postgresql_is_refused_without_showing_the_url(ur
     assert "secret" not in str(caught.value.__cause__)
 
 
+@pytest.mark.parametrize("url", ["mysql://emma:secret@host/emma", "secret"])
+def test_an_address_to_listen_at_that_is_not_postgresqls_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"EMMA_LISTEN_URL.*such as postgresql://") as caught:
+        load_settings(database_url="postgresql://host/emma", listen_url=url)
+    assert "secret" not in str(caught.value)
+    assert "secret" not in str(caught.value.__cause__)
+
+
+def test_an_address_to_listen_at_is_refused_where_there_is_no_database() -> None:
+    with pytest.raises(SettingsError, match=r"EMMA_LISTEN_URL.*without EMMA_DATABASE_URL.*leave it out") as caught:
+        load_settings(listen_url="postgresql://emma:secret@host/emma")
+    assert "secret" not in str(caught.value)
+
+
+def test_who_listens_does_so_at_the_database_unless_another_address_is_given() -> None:
+    for unset in (None, ""):
+        assert load_settings(database_url="postgresql://pooler/emma", listen_url=unset).listen_at() is None
+    settings = load_settings(database_url="postgresql://pooler/emma", listen_url="postgresql://emma:secret@host/emma")
+    assert str(settings.listen_at()) == "postgresql+psycopg://emma:***@host/emma"
+    assert "secret" not in repr(settings)
+
+
 def test_the_registry_is_the_directorys_unless_a_database_is_given() -> None:
     for unset in (None, ""):
         assert str(load_settings(data_dir="data", database_url=unset).registry()) == "sqlite:///data/registry.db"

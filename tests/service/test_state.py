@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from models.bundle import CATALOGUE, RECALL, Bundle
 from service.app import create_app
 from service.errors import NotReadyError, StartupError
 from service.registry import DirectoryLock
-from service.settings import Settings
+from service.settings import Settings, load_settings
 from service.state import State, current, load_model
+from tests.service import postgresql
 from tests.service.fakes import FakeRuntime, make_bundle
 
 
@@ -28,6 +30,20 @@ def test_without_seeding_the_first_start_registers_nothing(data_dir: Path, model
     state = opened(data_dir, model, seed_catalogue=False)
     assert (len(state.index), state.index.version) == (0, 0)
     state.close()
+
+
+@pytest.mark.anyio
+async def test_a_service_behind_a_pooler_hears_notifications_at_the_address_that_it_is_given(
+    tmp_path: Path, model: FakeRuntime
+) -> None:
+    with postgresql.pooled(tmp_path) as (url, server):
+        settings = load_settings(database_url=url, listen_url=server, poll_seconds=3600)
+        state = State.open(settings, model)
+        state.start()
+        assert state._follower is not None
+        await asyncio.wait_for(state._follower._probed.wait(), 60)
+        await state.stop()
+        state.close()
 
 
 def test_the_model_is_warm_before_anything_is_answered(data_dir: Path, model: FakeRuntime) -> None:
