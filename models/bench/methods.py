@@ -55,6 +55,13 @@ METHODS: dict[str, Entry] = {
     "emma-self-trained": Entry(
         "EMMA as built, self-trained on unlabelled text", SelfTrained, extra=True, catalogue=True
     ),
+    "emma-longer": Entry(
+        "EMMA as built, trained for longer",
+        Emma,
+        {"per_relation": 400, "recall_epochs": 2, "classifier_instances": 20_000},
+        extra=True,
+        catalogue=True,
+    ),
     "emma-fewer-data": Entry("EMMA as built, without further sets", Emma, catalogue=True),
     "emma-published": Entry("EMMA as published", Emma, _PUBLISHED),
     "emma-published-joint": Entry("EMMA as published, trained jointly", Emma, {**_PUBLISHED, "training": "joint"}),
