@@ -1,8 +1,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import pytest
 
 from service.index.turns import Turns
+
+Taken = Callable[[Turns], AbstractContextManager[None]]
+TAKEN = pytest.mark.parametrize("taken", [lambda turns: turns, Turns.shared], ids=["alone", "shared"])
 
 
 def test_one_at_a_time_has_it() -> None:
@@ -24,11 +31,12 @@ def test_one_at_a_time_has_it() -> None:
     assert (most, inside) == (1, 0)
 
 
-def test_who_waits_has_it_before_who_had_it_takes_it_again() -> None:
+@TAKEN
+def test_who_waits_has_it_before_who_had_it_takes_it_again(taken: Taken) -> None:
     turns, had = Turns(), threading.Event()
 
     def wait() -> None:
-        with turns:
+        with taken(turns):
             had.set()
 
     waiting = threading.Thread(target=wait)
@@ -42,10 +50,11 @@ def test_who_waits_has_it_before_who_had_it_takes_it_again() -> None:
     waiting.join(30)
 
 
-def test_it_is_free_again_after_an_error() -> None:
+@TAKEN
+def test_it_is_free_again_after_an_error(taken: Taken) -> None:
     turns = Turns()
     try:
-        with turns:
+        with taken(turns):
             raise ValueError
     except ValueError:
         pass
@@ -109,31 +118,3 @@ def test_who_waits_to_have_it_alone_has_it_before_anybody_shares_it_again() -> N
     with turns.shared():
         assert had.is_set()
     waiting.join(30)
-
-
-def test_who_waits_to_share_it_shares_it_before_who_had_it_takes_it_again() -> None:
-    turns, had = Turns(), threading.Event()
-
-    def wait() -> None:
-        with turns.shared():
-            had.set()
-
-    waiting = threading.Thread(target=wait)
-    with turns:
-        waiting.start()
-        while turns._next.acquire(blocking=False):
-            turns._next.release()
-    with turns:
-        assert had.is_set()
-    waiting.join(30)
-
-
-def test_it_is_free_again_after_an_error_of_who_shared_it() -> None:
-    turns = Turns()
-    try:
-        with turns.shared():
-            raise ValueError
-    except ValueError:
-        pass
-    with turns:
-        pass
