@@ -1,11 +1,12 @@
 # The service on a CPU, with the default bundle and without torch: docker build -t emma .
 FROM python:3.11.14-slim-bookworm AS build
 
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_CACHE_DIR=/var/cache/pip
 RUN python -m venv /opt/venv
 WORKDIR /src
 COPY . .
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     /opt/venv/bin/python -m pip install --constraint constraints.txt ".[cpu]"
 
 

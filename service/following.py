@@ -96,9 +96,12 @@ class Follower:
         log.warning(
             "cannot listen for changes",
             reason=reason,
-            effect=f"changes of other processes are seen after up to {1.25 * self._poll_seconds:g} s",
+            effect=self._late(),
             fix="see that the server answers at EMMA_LISTEN_URL, or at EMMA_DATABASE_URL if that is not set",
         )
+
+    def _late(self) -> str:
+        return f"changes of other processes are seen after up to {1.25 * self._poll_seconds:g} s"
 
     def _hear(self, text: str | None) -> None:
         if text is None:
@@ -122,7 +125,7 @@ class Follower:
             log.warning(
                 "notifications do not arrive",
                 reason="a pooler in transaction mode between this process and the database drops them",
-                effect=f"changes of other processes are seen after up to {1.25 * self._poll_seconds:g} s",
+                effect=self._late(),
                 fix="set EMMA_LISTEN_URL to the same database's address past the pooler, or set EMMA_POLL_SECONDS",
             )
         except RegistryUnavailableError as error:

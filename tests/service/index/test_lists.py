@@ -57,7 +57,7 @@ def test_as_many_are_found_as_there_are_however_many_lists_that_takes(base: List
     assert sorted(number for _, number in base.search(vectors[0], 20)) == list(range(COUNT - 20, COUNT))
 
 
-@pytest.mark.parametrize(("share", "least"), [(2, 0.95), (8, 0.95), (40, 0.999)], ids=["half", "few", "each compared"])
+@pytest.mark.parametrize(("share", "least"), [(2, 0.95), (8, 0.99), (40, 0.999)], ids=["half", "few", "each compared"])
 def test_a_restricted_search_finds_the_nearest_of_the_few(
     base: Lists, vectors: Vectors, share: int, least: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,23 +12,27 @@ Taken = Callable[[Turns], AbstractContextManager[None]]
 TAKEN = pytest.mark.parametrize("taken", [lambda turns: turns, Turns.shared], ids=["alone", "shared"])
 
 
-def test_one_at_a_time_has_it() -> None:
-    turns, inside, most = Turns(), 0, 0
+def until_next(turns: Turns, waiting: threading.Thread) -> None:
+    """Until it is a thread's turn next, so that it cannot be anybody else's; or until the thread has ended."""
+    while waiting.is_alive() and turns._next.acquire(blocking=False):
+        turns._next.release()
 
-    def work() -> None:
-        nonlocal inside, most
-        for _ in range(200):
-            with turns:
-                inside += 1
-                most = max(most, inside)
-                inside -= 1
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert (most, inside) == (1, 0)
+@TAKEN
+def test_nobody_has_it_while_one_has_it_alone(taken: Taken) -> None:
+    turns, had = Turns(), threading.Event()
+
+    def wait() -> None:
+        with taken(turns):
+            had.set()
+
+    waiting = threading.Thread(target=wait)
+    with turns:
+        waiting.start()
+        until_next(turns, waiting)
+        assert not had.is_set()
+    waiting.join(30)
+    assert had.is_set()
 
 
 @TAKEN
@@ -42,9 +46,7 @@ def test_who_waits_has_it_before_who_had_it_takes_it_again(taken: Taken) -> None
     waiting = threading.Thread(target=wait)
     with turns:
         waiting.start()
-        # Until the other one is next: this one could not be, then.
-        while turns._next.acquire(blocking=False):
-            turns._next.release()
+        until_next(turns, waiting)
     with turns:
         assert had.is_set()
     waiting.join(30)
@@ -78,30 +80,6 @@ def test_several_share_it_at_once() -> None:
     assert len(met) == 3
 
 
-def test_nobody_shares_it_while_one_has_it_alone() -> None:
-    turns, inside, broken = Turns(), 0, []
-
-    def write() -> None:
-        nonlocal inside
-        for _ in range(200):
-            with turns:
-                inside += 1
-                inside -= 1
-
-    def read() -> None:
-        for _ in range(200):
-            with turns.shared():
-                if inside:
-                    broken.append(inside)
-
-    threads = [threading.Thread(target=work) for work in (read, write, read, write)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert (broken, turns._lock.locked()) == ([], False)
-
-
 def test_who_waits_to_have_it_alone_has_it_before_anybody_shares_it_again() -> None:
     turns, had = Turns(), threading.Event()
 
@@ -112,8 +90,7 @@ def test_who_waits_to_have_it_alone_has_it_before_anybody_shares_it_again() -> N
     waiting = threading.Thread(target=wait)
     with turns.shared():
         waiting.start()
-        while turns._next.acquire(blocking=False):
-            turns._next.release()
+        until_next(turns, waiting)
         assert not had.is_set()
     with turns.shared():
         assert had.is_set()
