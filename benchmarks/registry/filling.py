@@ -24,6 +24,9 @@ about as near as it is among the known."""
 HALF, HUNDREDTH = "half", "hundredth"
 """Tags that as many relations have."""
 
+_BEARERS = {HALF: (2, 1), HUNDREDTH: (100, 0)}
+"""Of each tag, which remainder on division by which number those that have it leave."""
+
 
 class Crowd:
     """Real descriptions, and as many others around them as are wanted."""
@@ -58,8 +61,18 @@ class Crowd:
 
     def _relation(self, number: int) -> Relation:
         like = self.known[number % len(self.known)]
-        tags = (*([HALF] if number % 2 else []), *([HUNDREDTH] if number % 100 == 0 else []))
+        tags = tuple(tag for tag in _BEARERS if number in bearers(tag, range(number, number + 1)))
         return replace(like, id=f"{like.id}.{number}", name=f"{like.name} {number}", paraphrases=(), tags=tags)
+
+
+def bearers(tag: str | None, numbers: range) -> range:
+    """Those of the numbered relations that have a tag; all of them for none.
+
+    >>> bearers(HUNDREDTH, range(50, 250))
+    range(100, 250, 100)
+    """
+    step, rest = _BEARERS[tag] if tag is not None else (1, 0)
+    return range(numbers.start + (rest - numbers.start) % step, numbers.stop, step)
 
 
 def _nearest(vectors: Vectors, start: int) -> npt.NDArray[np.int64]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from benchmarks.registry.filling import HALF, HUNDREDTH, Crowd
+from benchmarks.registry.filling import BATCH, HALF, HUNDREDTH, Crowd, bearers
 from benchmarks.serving.table import Row
 from models.chunks import Vectors
 from service.index import Cache, RelationIndex, Search, Tiers
@@ -103,20 +103,26 @@ class Million:
             index.search(self._queries[:1], [search])
             taken = [_timed(index.search, q[None], [search]) for q in self._queries]
             self._note(what, **_latency(taken))
-        self._note("recall@10 of a search", recall=self._recall(index))
+        for tag in (None, HUNDREDTH, HALF):
+            among = "" if tag is None else f" among a tag of a {tag}"
+            self._note(f"recall@10 of a search{among}", recall=self._recall(index, tag))
 
-    def _recall(self, index: RelationIndex) -> float:
+    def _recall(self, index: RelationIndex, tag: str | None) -> float:
         best = np.full((len(self._queries), K), -np.inf, dtype=np.float32)
         ids = np.zeros((len(self._queries), K), dtype=np.int64)
-        for start in range(0, self._count, 1_000):
-            numbers = range(start, min(start + 1_000, self._count))
-            cosines = np.concatenate([best, self._queries @ self._crowd.drawn(numbers).T], axis=1)
+        for start in range(0, self._count, BATCH):
+            # Drawn as they were for the registry: the whole batch, whoever of it has the tag.
+            drawn = range(start, min(start + BATCH, self._count))
+            numbers = bearers(tag, drawn)
+            vectors = self._crowd.drawn(drawn)[[n - start for n in numbers]]
+            cosines = np.concatenate([best, self._queries @ vectors.T], axis=1)
             every = np.concatenate([ids, np.broadcast_to(np.array(numbers), (len(ids), len(numbers)))], axis=1)
             order = np.argpartition(-cosines, K, axis=1)[:, :K]
             best, ids = np.take_along_axis(cosines, order, axis=1), np.take_along_axis(every, order, axis=1)
+        search = Search(K, tags=None if tag is None else [tag])
         shared = 0
         for query, wanted in zip(self._queries, ids.tolist(), strict=True):
-            _, [found] = index.search(query[None], [Search(K)])
+            _, [found] = index.search(query[None], [search])
             shared += len({int(hit.entry.id.rsplit(".", 1)[1]) for hit in found.hits} & {*wanted})
         return shared / ids.size
 
