@@ -12,7 +12,7 @@ import service
 from service.errors import install_handlers
 from service.extraction import Model
 from service.metrics import Metrics
-from service.middleware import LimitBody, Observe
+from service.middleware import Authenticate, LimitBody, Observe
 from service.routes import ROUTERS
 from service.settings import Settings, load_settings
 from service.state import State
@@ -65,5 +65,6 @@ def create_app(settings: Settings | None = None, model: Model | None = None, sta
     install_handlers(app)
     # The last one added is the outermost.
     app.add_middleware(LimitBody, max_bytes=settings.max_body_bytes)
+    app.add_middleware(Authenticate)
     app.add_middleware(Observe, metrics=metrics)
     return app

@@ -1,6 +1,8 @@
 """What can go wrong with a request, and what is answered then.
 
     ServiceError
+    ├── UnauthorizedError             no key, or one that is unknown
+    ├── ForbiddenError                the key may not do that
     ├── NotFoundError                 no such relation
     ├── ConflictError                 the id stands for another relation
     ├── TooLargeError                 a body, text or batch over its limit
@@ -36,6 +38,9 @@ from starlette.responses import Response
 from models.text import InputError
 
 RETRY_AFTER_SECONDS = 1
+SCHEME = "Bearer"
+"""In which a key is sent: `Authorization: Bearer KEY`."""
+
 NAMED_IDS = 5
 """How many ids a message names at most."""
 
@@ -47,6 +52,14 @@ class ServiceError(Exception):
         super().__init__(message)
         self.message = message
         self.field = field
+
+
+class UnauthorizedError(ServiceError):
+    """The request has no key, or one that is unknown."""
+
+
+class ForbiddenError(ServiceError):
+    """The key of the request may not do that."""
 
 
 class NotFoundError(ServiceError):
@@ -114,6 +127,8 @@ class StartupError(Exception):
 
 
 STATUS: dict[type[Exception], tuple[int, str]] = {
+    UnauthorizedError: (401, "unauthorized"),
+    ForbiddenError: (403, "forbidden"),
     NotFoundError: (404, "not_found"),
     ConflictError: (409, "conflict"),
     TooLargeError: (413, "too_large"),
@@ -131,6 +146,8 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
 }
 _HTTP_TYPES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 _MEANINGS = {
+    401: "The service asks for a key, and the request has none, or one that is unknown.",
+    403: "The key may read only.",
     404: "There is no such relation.",
     409: "The id is taken by a relation with other content.",
     413: "The body, a text or the batch is over its limit.",
@@ -181,6 +198,14 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
             documented[status]["headers"] = {
                 "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
             }
+        if status == 401:
+            documented[status]["headers"] = {
+                "WWW-Authenticate": {
+                    "description": "How a key is sent.",
+                    "required": True,
+                    "schema": {"type": "string", "const": SCHEME},
+                }
+            }
     return documented
 
 
@@ -191,7 +216,8 @@ def error_response(
     body = {"type": kind, "message": message} | ({} if field is None else {"field": field})
     text = json.dumps({"error": body}, ensure_ascii=False).encode("utf-8", "backslashreplace")
     retry = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status in (429, 503) else {}
-    return Response(text, status, {**(headers or {}), **retry}, media_type="application/json")
+    challenge = {"WWW-Authenticate": SCHEME} if status == 401 else {}
+    return Response(text, status, {**(headers or {}), **retry, **challenge}, media_type="application/json")
 
 
 def internal_error_response(request_id: str) -> Response:

@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, its log line, its metrics, and the limit of its body."""
+"""What surrounds every request: its id, its log line, its metrics, its key, and the limit of its body."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import internal_error_response, log_failure
+from service.errors import SCHEME, STATUS, UnauthorizedError, error_response, internal_error_response, log_failure
 from service.metrics import Metrics
+from service.state import State
 
 REQUEST_ID = "X-Request-ID"
 UNMATCHED = "unmatched"
-"""The route of a path that no route has: one label for all, or anyone could make as many as they like."""
+"""The route of a path that no route has, and of a request that is refused before one is looked for: one label for all,
+or anyone could make as many as they like."""
+
+OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/redoc", "/openapi.json"}
+"""Paths that are answered without a key: what probes and scrapes has none, and a browser sends none with a page."""
 
 _REQUEST_ID = re.compile("[A-Za-z0-9._-]{1,128}")
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -69,6 +74,39 @@ class Observe:
         self._metrics.request(route, method, status, seconds)
         write = log.debug if route in _PROBES and status < 400 else log.info
         write("request", method=method, route=route, status=status, seconds=round(seconds, 6))
+
+
+class Authenticate:
+    """Where the service asks for keys, lets in who has one, and says in the request's state who that is.
+
+    Around the routes and not one of their dependencies, which the framework asks after it has read the body: a client
+    without a key would have it read 8 MiB.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        # Before the start and after the stop there is none, and the routes that need a key say so.
+        serving: State | None = getattr(scope["app"].state, "serving", None) if scope["type"] == "http" else None
+        keys = serving.keys if serving else None
+        if keys is None or scope["path"].removeprefix(scope.get("root_path", "")) in OPEN:
+            await self._app(scope, receive, send)
+            return
+        scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
+        given = given.strip() if scheme.lower() == SCHEME.lower() else ""
+        key = keys.find(given.encode("latin-1")) if given else None
+        if key is None:
+            fault = "the key is unknown" if given else "the request has no key"
+            refusal = error_response(
+                *STATUS[UnauthorizedError],
+                f"{fault}: send one that this service knows as `Authorization: {SCHEME} KEY`",
+            )
+            await refusal(scope, receive, send)
+            return
+        scope.setdefault("state", {}).update(actor=key.id, role=key.role)
+        await self._app(scope, receive, send)
 
 
 class LimitBody:

@@ -210,7 +210,7 @@ class RelationEvent(Schema):
 
     version: int = Field(description="Version of the registry that it made.")
     action: Literal["created", "replaced", "deleted"]
-    actor: str | None = Field(description="Who did it; null where that is not known.")
+    actor: str | None = Field(description="Id of the API key that it was done with; null where none was asked for.")
     at: datetime
     content: dict[str, Any] | None = Field(description="The relation from then on; null where it was deleted.")
     changed: list[str] = Field(description="Fields of the content that are not as they were before.")

@@ -47,6 +47,11 @@ class Settings(BaseSettings):
         "in the directory of the registry, and none where the registry is in PostgreSQL.",
     )
     bundle: Path = Field(DEFAULT_BUNDLE, description="Directory of the bundle to serve.")
+    api_keys_file: Path | None = Field(
+        None,
+        description="File of the API keys, one of which a request then needs, see `emma keys`; when not set, whoever "
+        "reaches the service may use it and change the registry.",
+    )
     threads: int | None = Field(
         None,
         ge=1,
@@ -80,6 +85,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["json", "console"] = Field("json", description="One JSON object a line, or text for people.")
     seed_catalogue: bool = Field(True, description="Put the bundle's relations into a registry that is new.")
+
+    @field_validator("api_keys_file", mode="before")
+    @classmethod
+    def _is_unset_when_empty(cls, value: Any) -> Any:
+        return None if value == "" else value
 
     @field_validator("database_url", "listen_url")
     @classmethod

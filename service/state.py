@@ -21,6 +21,7 @@ from service.errors import NotReadyError, RegistryUnavailableError, StartupError
 from service.extraction import Answer, Extractor, Model, Query
 from service.following import Follower
 from service.index import Cache, RelationIndex
+from service.keys import Keys
 from service.metrics import Metrics
 from service.registration import Registrar, catalogue, encode
 from service.registry import Draft, Registry, described, locked
@@ -68,6 +69,7 @@ class State:
         self.settings = settings
         self.model = model
         self.metrics = metrics
+        self.keys = None if settings.api_keys_file is None else Keys(settings.api_keys_file)
         manifest = model.bundle.manifest
         self.index = RelationIndex(manifest.dimension, cache=Cache(settings.index_folder(), manifest.fingerprint))
         self._closing = ExitStack()
@@ -149,6 +151,8 @@ class State:
             index=state.index.tier,
             registry=described(url),
         )
+        if state.keys is None:
+            log.info("no API keys", effect="whoever reaches the service may use it and change the registry")
         return state
 
     def start(self) -> None:

@@ -10,10 +10,11 @@ from models.text import InputError
 from service.connection import while_connected
 from service.errors import responses
 from service.extraction import Answer, Query, within
+from service.keys import asks_for_key
 from service.schemas import Candidate, ExtractBatchRequest, ExtractBatchResponse, ExtractRequest, ExtractResponse
 from service.state import Current, State
 
-router = APIRouter(tags=["extraction"], responses=responses(413, 422, 429, 504))
+router = APIRouter(tags=["extraction"], dependencies=[asks_for_key], responses=responses(401, 413, 422, 429, 504))
 
 
 @router.post("/extract")

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Response
 
 import service
 from service.errors import responses
+from service.keys import asks_for_key
 from service.metrics import CONTENT_TYPE
 from service.schemas import Health, Info, Limits
 from service.state import Current
@@ -25,7 +26,7 @@ async def readyz(state: Current) -> Health:
     return Health(status="ready")
 
 
-@router.get("/info", responses=responses())
+@router.get("/info", dependencies=[asks_for_key], responses=responses(401))
 async def info(state: Current) -> Info:
     """Say what is served, and within which limits."""
     manifest = state.model.bundle.manifest

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel
 
 from models.relation import Relation
@@ -14,6 +14,7 @@ from service.errors import responses
 from service.extraction import DECIMALS
 from service.fields import ID_PATTERN, PAGE_RELATIONS, VERSIONS, RelationId
 from service.index import Hit
+from service.keys import asks_for_key, may_write
 from service.registration import derived_id
 from service.registry import Event, Once, Record, content
 from service.schemas import (
@@ -30,7 +31,7 @@ from service.schemas import (
 )
 from service.state import Current
 
-router = APIRouter(tags=["relations"])
+router = APIRouter(tags=["relations"], dependencies=[asks_for_key], responses=responses(401))
 
 Key = Annotated[str, Path(description="Id of a relation.", examples=["P19"])]
 IdempotencyKey = Annotated[
@@ -41,7 +42,8 @@ IdempotencyKey = Annotated[
         "first was and does nothing; known for 24 hours.",
     ),
 ]
-_WRITING = (413, 422, 429, 504)
+_MAY_WRITE = [Depends(may_write)]
+_WRITING = (403, 413, 422, 429, 504)
 _CREATED: dict[int | str, dict[str, Any]] = {
     201: {
         "description": "The relation is new.",
@@ -53,6 +55,7 @@ _CREATED: dict[int | str, dict[str, Any]] = {
 @router.post(
     "/relations",
     status_code=201,
+    dependencies=_MAY_WRITE,
     responses={
         **responses(409, *_WRITING),
         **_CREATED,
@@ -72,6 +75,7 @@ async def create_relation(
 @router.post(
     "/relations/batch",
     status_code=201,
+    dependencies=_MAY_WRITE,
     responses={
         **responses(409, *_WRITING),
         201: {"description": "At least one relation is new."},
@@ -125,6 +129,7 @@ async def get_history(
 
 @router.put(
     "/relations/{relation_id}",
+    dependencies=_MAY_WRITE,
     responses={
         **responses(*_WRITING),
         **{201: {**_CREATED[201], "model": RegisteredRelation}},
@@ -147,8 +152,9 @@ async def put_relation(
 @router.delete(
     "/relations/{relation_id}",
     status_code=204,
+    dependencies=_MAY_WRITE,
     response_class=Response,
-    responses=responses(404, 422, 429, 504),
+    responses=responses(403, 404, 422, 429, 504),
 )
 async def delete_relation(relation_id: Key, request: Request, state: Current) -> None:
     """Delete a relation; the next extraction does not know it any more."""
@@ -168,7 +174,13 @@ def _actor(request: Request) -> str | None:
 def _once(request: Request, body: BaseModel, key: str | None) -> Once | None:
     if key is None:
         return None
-    return Once(key, hashlib.sha256(f"{request.scope['path']}\n{body.model_dump_json()}".encode()).hexdigest())
+    asked = [request.scope["path"], body.model_dump_json()]
+    # Who asks is part of what is asked. To answer one client with what another did would tell it that it has done what
+    # it has not, and that the history says of the other. Left out where nobody is known, as it was before there were
+    # API keys, so that a request that was sent to a release without them can be repeated.
+    if (actor := _actor(request)) is not None:
+        asked.append(actor)
+    return Once(key, hashlib.sha256("\n".join(asked).encode()).hexdigest())
 
 
 def _mark(request: Request, response: Response, record: Record, created: bool) -> None:

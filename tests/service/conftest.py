@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -32,6 +33,11 @@ ROUTES = {
     ("get", "/info"),
     ("get", "/metrics"),
 }
+OPEN_ROUTES = {("get", "/healthz"), ("get", "/readyz"), ("get", "/metrics")}
+"""Those that are answered without a key."""
+
+READER, WRITER, OTHER_WRITER = ({"Authorization": f"Bearer {key}"} for key in ("r1", "w1", "w2"))
+"""Headers with the keys of `keys_file`."""
 
 
 @pytest.fixture
@@ -66,6 +72,15 @@ def model(bundle: Bundle) -> Iterator[FakeRuntime]:
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
+
+
+@pytest.fixture
+def keys_file(tmp_path: Path) -> Path:
+    """A file of the keys of `READER`, `WRITER` and `OTHER_WRITER`, whose ids are reader, writer and other-writer."""
+    path = tmp_path / "api-keys"
+    keys = (("reader", "read", "r1"), ("writer", "write", "w1"), ("other-writer", "write", "w2"))
+    path.write_text("".join(f"{name} {role} {hashlib.sha256(key.encode()).hexdigest()}\n" for name, role, key in keys))
+    return path
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from service.app import create_app
 from service.errors import StartupError
 from service.settings import Settings
 from service.state import State
-from tests.service.conftest import ROUTES, Serve, running
+from tests.service.conftest import OPEN_ROUTES, ROUTES, Serve, running
 from tests.service.fakes import REQUEST, FakeRuntime
 
 
@@ -39,6 +39,19 @@ def test_every_operation_documents_its_errors_in_the_one_form(data_dir: Path, mo
         if int(status) >= 400
     }
     assert forms == {"#/components/schemas/ErrorResponse"}
+
+
+def test_every_operation_that_needs_a_key_says_so_and_how_it_is_refused(data_dir: Path, model: FakeRuntime) -> None:
+    schema = create_app(Settings(data_dir=data_dir), model).openapi()
+    [(name, scheme)] = schema["components"]["securitySchemes"].items()
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    for method, path in ROUTES:
+        operation = schema["paths"][path][method]
+        needed = (method, path) not in OPEN_ROUTES
+        assert operation.get("security") == ([{name: []}] if needed else None)
+        assert ("401" in operation["responses"]) == needed
+        changes = path.startswith("/relations") and method != "get"
+        assert ("403" in operation["responses"]) == changes
 
 
 @pytest.mark.anyio

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from schemathesis.specs.openapi.schemas import OpenApiSchema
 from models.bundle import Bundle
 from service.app import create_app
 from service.settings import Settings
-from tests.service.conftest import ROUTES
+from tests.service.conftest import OPEN_ROUTES, READER, ROUTES
 from tests.service.fakes import FakeRuntime
 
 CHECKS = [
@@ -39,11 +40,23 @@ def contract(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> OpenAp
     return schemathesis.openapi.from_asgi("/openapi.json", app)
 
 
-def check(operation: APIOperation[Any, Any, Any, Any], mode: GenerationMode) -> None:
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.fixture
+def guarded(data_dir: Path, keys_file: Path, bundle: Bundle) -> OpenApiSchema:
+    """Of a service that asks for keys."""
+    app = create_app(Settings(data_dir=data_dir, api_keys_file=keys_file), FakeRuntime(bundle))
+    return schemathesis.openapi.from_asgi("/openapi.json", app)
+
+
+def check(
+    operation: APIOperation[Any, Any, Any, Any],
+    mode: GenerationMode,
+    key: dict[str, str] | None = None,
+    examples: int = 25,
+) -> None:
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
     @given(operation.as_strategy(generation_mode=mode))
     def once(case: schemathesis.Case[Any]) -> None:
-        case.call_and_validate(checks=CHECKS)
+        case.call_and_validate(checks=CHECKS, headers=key)
 
     once()
 
@@ -56,3 +69,9 @@ def test_what_the_document_allows_is_answered_as_it_announces(contract: OpenApiS
 @pytest.mark.parametrize(("method", "path"), sorted(x for x in ROUTES if x[0] in ("post", "put")))
 def test_what_the_document_forbids_is_answered_as_it_announces(contract: OpenApiSchema, method: str, path: str) -> None:
     check(contract[path][method], GenerationMode.NEGATIVE)
+
+
+@pytest.mark.parametrize("key", [{}, READER], ids=["no key", "a key to read with"])
+def test_who_may_not_is_answered_as_the_document_announces(guarded: OpenApiSchema, key: dict[str, str]) -> None:
+    for method, path in sorted(ROUTES - OPEN_ROUTES):
+        check(guarded[path][method], GenerationMode.POSITIVE, key, examples=3)

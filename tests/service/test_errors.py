@@ -39,6 +39,10 @@ def test_a_status_that_invites_to_come_back_says_when(status: int) -> None:
     assert errors.error_response(status, "x", "y").headers["Retry-After"] == "1"
 
 
+def test_who_has_no_key_is_told_how_one_is_sent() -> None:
+    assert errors.error_response(401, "x", "y").headers["WWW-Authenticate"] == "Bearer"
+
+
 def test_half_a_surrogate_pair_from_the_client_can_be_answered() -> None:
     response = errors.error_response(422, "invalid", "field '\ud800' is unknown", "\ud800")
     assert json.loads(bytes(response.body))["error"]["field"] == "\ud800"

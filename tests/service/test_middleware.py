@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from service.app import create_app
 from service.metrics import Metrics
-from service.middleware import LimitBody, Observe
-from tests.service.conftest import Serve
-from tests.service.fakes import REQUEST
+from service.middleware import Authenticate, LimitBody, Observe
+from service.settings import Settings
+from tests.service.conftest import OPEN_ROUTES, READER, ROUTES, Serve
+from tests.service.fakes import REQUEST, FakeRuntime
 
 pytestmark = pytest.mark.anyio
 
@@ -93,7 +96,9 @@ async def test_an_error_after_the_answer_has_begun_is_not_answered_again() -> No
     assert sent == ["http.response.start"]
 
 
-@pytest.mark.parametrize("middleware", [lambda app: Observe(app, Metrics()), lambda app: LimitBody(app, 1)])
+@pytest.mark.parametrize(
+    "middleware", [lambda app: Observe(app, Metrics()), Authenticate, lambda app: LimitBody(app, 1)]
+)
 async def test_what_is_not_http_passes_untouched(middleware: object) -> None:
     seen: list[object] = []
 
@@ -103,6 +108,92 @@ async def test_what_is_not_http_passes_untouched(middleware: object) -> None:
     scope = {"type": "lifespan"}
     await middleware(app)(scope, "receive", "send")  # type: ignore[operator]
     assert seen == [(scope, "receive", "send")]
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ({}, "the request has no key"),
+        ({"Authorization": "Bearer"}, "the request has no key"),
+        ({"Authorization": "Bearer "}, "the request has no key"),
+        ({"Authorization": "Basic r1"}, "the request has no key"),
+        ({"Authorization": "Bearer x1"}, "the key is unknown"),
+        ({"Authorization": "Bearer r1 r1"}, "the key is unknown"),
+        ({"Authorization": b"Bearer \xff"}, "the key is unknown"),
+    ],
+)
+async def test_where_keys_are_asked_for_a_request_without_one_that_is_known_is_refused(
+    serve: Serve, keys_file: Path, given: dict[str, str], fault: str
+) -> None:
+    async with serve(api_keys_file=keys_file) as client:
+        for method, path in sorted(ROUTES - OPEN_ROUTES):
+            response = await client.request(method, path, headers=given)
+            assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, "Bearer")
+            error = response.json()["error"]
+            assert error["type"] == "unauthorized"
+            assert error["message"] == f"{fault}: send one that this service knows as `Authorization: Bearer KEY`"
+
+
+async def test_an_empty_key_is_none_even_if_the_file_has_its_digest(serve: Serve, keys_file: Path) -> None:
+    keys_file.write_text("empty read e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n")
+    async with serve(api_keys_file=keys_file) as client:
+        assert (await client.get("/info", headers={"Authorization": "Bearer "})).status_code == 401
+
+
+async def test_a_file_without_a_key_lets_nobody_in(serve: Serve, keys_file: Path) -> None:
+    keys_file.write_text("# none yet\n")
+    async with serve(api_keys_file=keys_file) as client:
+        assert (await client.get("/info", headers=READER)).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/docs", "/redoc", "/openapi.json"])
+async def test_probes_and_documentation_need_no_key(serve: Serve, keys_file: Path, path: str) -> None:
+    async with serve(api_keys_file=keys_file) as client:
+        assert (await client.get(path)).status_code == 200
+
+
+async def test_probes_need_no_key_behind_a_prefix_either(data_dir: Path, keys_file: Path, model: FakeRuntime) -> None:
+    app = create_app(Settings(data_dir=data_dir, api_keys_file=keys_file), model)
+    transport = httpx.ASGITransport(app=app, root_path="/emma")
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://emma") as client,
+    ):
+        answers = [await client.get(path) for path in ("/emma/healthz", "/emma/info")]
+    assert [answer.status_code for answer in answers] == [200, 401]
+
+
+@pytest.mark.parametrize("given", ["Bearer r1", "bearer r1", "BEARER  r1"])
+async def test_a_key_may_read_whatever_its_role(serve: Serve, keys_file: Path, given: str) -> None:
+    async with serve(api_keys_file=keys_file) as client:
+        client.headers["Authorization"] = given
+        for path in ("/info", "/relations", "/relations/P19", "/relations/P19/history"):
+            assert (await client.get(path)).status_code == 200
+        assert (await client.post("/extract", json=REQUEST)).status_code == 200
+        assert (await client.post("/extract/batch", json={"items": [REQUEST]})).status_code == 200
+
+
+async def test_nothing_is_read_of_the_body_of_a_request_without_a_key(serve: Serve, keys_file: Path) -> None:
+    sent = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
+        sent += 1
+        yield b" "
+
+    async with serve(api_keys_file=keys_file) as client:
+        response = await client.post("/relations", content=body(), headers=JSON)
+    assert (response.status_code, sent) == (401, 0)
+
+
+async def test_a_request_without_a_key_is_logged_and_its_key_is_not(serve: Serve, keys_file: Path) -> None:
+    async with serve(api_keys_file=keys_file) as client:
+        with capture_logs() as logs:
+            await client.get("/info", headers={"Authorization": "Bearer guessed"})
+            await client.get("/info", headers={"Authorization": "Bearer r1"})
+    assert [(line["route"], line["status"]) for line in logs] == [("unmatched", 401), ("/info", 200)]
+    assert "guessed" not in str(logs)
+    assert "r1" not in str(logs)
 
 
 async def test_a_body_that_announces_too_much_is_refused(serve: Serve) -> None:

@@ -88,6 +88,11 @@ def test_who_listens_does_so_at_the_database_unless_another_address_is_given() -
     assert "secret" not in repr(settings)
 
 
+def test_an_empty_name_of_the_file_of_api_keys_is_none() -> None:
+    assert load_settings(api_keys_file="").api_keys_file is None
+    assert load_settings(api_keys_file="api-keys").api_keys_file == Path("api-keys")
+
+
 def test_the_registry_is_the_directorys_unless_a_database_is_given() -> None:
     for unset in (None, ""):
         assert str(load_settings(data_dir="data", database_url=unset).registry()) == "sqlite:///data/registry.db"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from starlette.requests import Request
+from structlog.testing import capture_logs
 
 from models.bundle import CATALOGUE, RECALL, Bundle
 from service.app import create_app
@@ -95,6 +96,31 @@ def test_a_graph_that_is_no_graph_is_explained(bundle: Bundle) -> None:
     assert (bundle.path / RECALL).read_bytes() == b"1"
     with pytest.raises(StartupError, match="cannot load the bundle"):
         load_model(Settings(bundle=bundle.path))
+
+
+def test_a_start_without_api_keys_says_so_once(data_dir: Path, model: FakeRuntime) -> None:
+    with capture_logs() as logs:
+        opened(data_dir, model).close()
+    [line] = [line for line in logs if "API keys" in line["event"]]
+    assert line["effect"] == "whoever reaches the service may use it and change the registry"
+
+
+def test_a_start_with_api_keys_says_how_many_but_none_of_them(
+    data_dir: Path, model: FakeRuntime, keys_file: Path
+) -> None:
+    with capture_logs() as logs:
+        State.open(Settings(data_dir=data_dir, api_keys_file=keys_file), model).close()
+    [line] = [line for line in logs if "API keys" in line["event"]]
+    assert line == {"event": "API keys read", "log_level": "info", "file": str(keys_file), "keys": 3}
+
+
+def test_a_file_of_api_keys_with_a_fault_is_refused_and_the_directory_given_back(
+    data_dir: Path, model: FakeRuntime, keys_file: Path
+) -> None:
+    keys_file.write_text("reader")
+    with pytest.raises(StartupError, match="line 1"):
+        State.open(Settings(data_dir=data_dir, api_keys_file=keys_file), model)
+    DirectoryLock(data_dir).release()
 
 
 @pytest.mark.anyio

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,13 +19,24 @@ from models.text import DescriptionInput, InputError
 from service.app import create_app
 from service.settings import Settings
 from service.state import State
-from tests.service.conftest import Serve, running
+from tests.service import postgresql
+from tests.service.conftest import OTHER_WRITER, READER, WRITER, Serve, running
 from tests.service.fakes import FakeRuntime
 
 pytestmark = pytest.mark.anyio
 
 TEACHER = {"name": "teacher", "description": "The head teaches the tail."}
 LESSON = {"sentence": "Anna teaches Alan.", "head": {"start": 0, "end": 4}, "tail": {"start": 13, "end": 17}}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def registry(request: pytest.FixtureRequest, data_dir: Path) -> Iterator[dict[str, object]]:
+    """The settings of a registry, of each kind."""
+    if request.param == "sqlite":
+        yield {"data_dir": data_dir}
+    else:
+        with postgresql.schema() as url:
+            yield {"database_url": url}
 
 
 async def version(client: httpx.AsyncClient) -> int:
@@ -205,6 +217,63 @@ async def test_who_made_a_change_is_who_authenticated(data_dir: Any, model: Fake
         await client.delete("/relations/T1")
         events = (await client.get("/relations/T1/history")).json()["items"]
     assert [event["actor"] for event in events] == ["ada"] * 3
+
+
+async def test_the_history_has_the_id_of_the_key_that_a_change_was_made_with(
+    serve: Serve, keys_file: Path, registry: dict[str, object]
+) -> None:
+    async with serve(api_keys_file=keys_file, **registry) as client:
+        await client.post("/relations", json={"id": "T1", **TEACHER}, headers=WRITER)
+        await client.put("/relations/T1", json=TEACHER | {"name": "x"}, headers=OTHER_WRITER)
+        items = {"items": [{"id": "T1", **TEACHER}], "replace": True}
+        await client.post("/relations/batch", json=items, headers=WRITER)
+        await client.delete("/relations/T1", headers=OTHER_WRITER)
+        events = (await client.get("/relations/T1/history", headers=READER)).json()["items"]
+    assert [(event["action"], event["actor"]) for event in reversed(events)] == [
+        ("created", "writer"),
+        ("replaced", "other-writer"),
+        ("replaced", "writer"),
+        ("deleted", "other-writer"),
+    ]
+
+
+async def test_a_key_that_may_only_read_changes_nothing(serve: Serve, keys_file: Path) -> None:
+    async with serve(api_keys_file=keys_file) as client:
+        client.headers.update(READER)
+        refused = [
+            await client.post("/relations", json={"id": "T1", **TEACHER}),
+            await client.post("/relations/batch", json={"items": [{"id": "T1", **TEACHER}]}),
+            await client.put("/relations/P19", json=TEACHER),
+            await client.delete("/relations/P19"),
+        ]
+        assert await version(client) == 1
+    assert [response.status_code for response in refused] == [403] * 4
+    assert {str(response.json()["error"]) for response in refused} == {
+        str(
+            {
+                "type": "forbidden",
+                "message": "the key 'reader' may read only, and this changes relations: use one with the role write",
+            }
+        )
+    }
+
+
+async def test_a_key_that_may_only_read_is_refused_before_the_body_is_looked_at(serve: Serve, keys_file: Path) -> None:
+    async with serve(api_keys_file=keys_file) as client:
+        assert (await client.post("/relations", json={"x": 1}, headers=READER)).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/relations", "/relations/batch"])
+async def test_an_idempotency_key_does_not_tell_one_what_another_did(serve: Serve, keys_file: Path, path: str) -> None:
+    body = {"id": "T1", **TEACHER}
+    sent = {"items": [body]} if path.endswith("batch") else body
+    key = {"Idempotency-Key": "k1"}
+    async with serve(api_keys_file=keys_file) as client:
+        first, again, other = [
+            await client.post(path, json=sent, headers=key | who) for who in (WRITER, WRITER, OTHER_WRITER)
+        ]
+    assert (first.status_code, again.status_code, again.json()) == (201, 201, first.json())
+    assert (other.status_code, other.json()["error"]["field"]) == (422, "idempotency-key")
 
 
 @pytest.mark.parametrize("path", ["/relations", "/relations/batch"])
