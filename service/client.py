@@ -12,6 +12,9 @@ import httpx
 from models.relation import Relation
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+KEY_PATTERN = "[!-~]+"
+"""Of what can be sent as a key."""
+
 PAGE = 500
 
 
@@ -32,9 +35,14 @@ class RelationClient:
     """Speaks to one service; close it, or use it as a context manager."""
 
     def __init__(
-        self, url: str = DEFAULT_URL, timeout_seconds: float = 60.0, transport: httpx.BaseTransport | None = None
+        self,
+        url: str = DEFAULT_URL,
+        timeout_seconds: float = 60.0,
+        transport: httpx.BaseTransport | None = None,
+        key: str | None = None,
     ) -> None:
-        self._http = httpx.Client(base_url=url, timeout=timeout_seconds, transport=transport)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=url, timeout=timeout_seconds, transport=transport, headers=headers)
         self.url = url
 
     def __enter__(self) -> Self:

@@ -9,7 +9,7 @@ import typer
 import service
 from models.bench import commands as bench
 from models.job import commands as offline
-from service.cli import db, extract, relations, serve
+from service.cli import db, extract, keys, relations, serve
 
 app = typer.Typer(
     help="Zero-shot relation extraction: describe a relation in one sentence, use it in the next request.",
@@ -37,6 +37,7 @@ app.command()(serve.serve)
 app.command()(extract.extract)
 app.add_typer(relations.app, name="relations")
 app.add_typer(db.app, name="db")
+app.add_typer(keys.app, name="keys")
 for command in (
     offline.train,
     offline.adapt,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ from rich.table import Table
 
 from models.relation import Relation
 from service.cli.options import errors, explained, fail, with_settings
-from service.client import DEFAULT_URL, RefusedError, RelationClient, UnreachableError
+from service.client import DEFAULT_URL, KEY_PATTERN, RefusedError, RelationClient, UnreachableError
 from service.errors import StartupError
 from service.extraction import Model
 from service.fields import BATCH_RELATIONS
@@ -28,7 +29,13 @@ from service.relation_file import SUFFIX, Row, read_rows, writer
 from service.settings import Settings
 from service.state import load_model
 
-app = typer.Typer(help="List, add, import, export and reindex relations.", no_args_is_help=True)
+KEY = "EMMA_API_KEY"
+"""The variable with the key that is sent; no flag, whose value everyone on the machine could see."""
+
+app = typer.Typer(
+    help=f"List, add, import, export and reindex relations. {KEY} is sent to a service that asks for API keys.",
+    no_args_is_help=True,
+)
 
 Url = Annotated[str, typer.Option(help="Where the service listens.", envvar="EMMA_URL")]
 MENDABLE = {409, 413, 422}
@@ -185,14 +192,18 @@ def _conflicts(client: RelationClient, batch: Sequence[Row]) -> list[str]:
 
 @contextmanager
 def _client(url: str) -> Iterator[RelationClient]:
+    key = os.environ.get(KEY, "").strip()
+    if key and not re.fullmatch(KEY_PATTERN, key):
+        fail(f"{KEY} has white space or a character that is not ASCII in it: set it to a key", 2)
     with explained():
         try:
-            with RelationClient(url) as client:
+            with RelationClient(url, key=key) as client:
                 yield client
         except UnreachableError as error:
             fail(str(error))
         except RefusedError as error:
-            fail(f"{url} answered {error.status}: {error}")
+            remedy = f" (this command sends the key in {KEY})" if error.status in (401, 403) else ""
+            fail(f"{url} answered {error.status}: {error}{remedy}")
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import uvicorn
 
 from service.app import create_app
@@ -47,6 +49,9 @@ def start(settings: Settings, model: Model | None = None) -> None:
     )
     # After the application is made and the index filled: neither goes before the process ends.
     collect_rarely()
+    if (keys := state.keys) is not None:
+        # A key that is to be refused from now on is no reason to stop answering the others.
+        signal.signal(signal.SIGHUP, lambda *_: keys.reread())
     try:
         uvicorn.Server(config).run()
     finally:

@@ -69,6 +69,10 @@ class ServerProcess:
         """Stop it in whatever it is doing, until `resume`."""
         self._process.send_signal(signal.SIGSTOP)
 
+    def hang_up(self) -> None:
+        """Tell it to read its files of settings again."""
+        self._process.send_signal(signal.SIGHUP)
+
     def resume(self) -> None:
         """Let it go on."""
         self._process.send_signal(signal.SIGCONT)

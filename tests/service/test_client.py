@@ -26,6 +26,15 @@ def test_all_pages_are_read() -> None:
     ]
 
 
+@pytest.mark.parametrize(("key", "sent"), [(None, None), ("", None), ("k1", "Bearer k1")])
+def test_a_key_is_sent_when_there_is_one(key: str | None, sent: str | None) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.headers.get("Authorization") == sent
+        return httpx.Response(201, json={"id": "made"})
+
+    RelationClient("http://emma", transport=httpx.MockTransport(answer), key=key).add("a", "b")
+
+
 def test_an_id_is_sent_only_when_it_is_given() -> None:
     bodies: list[object] = []
 

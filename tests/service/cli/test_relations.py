@@ -15,6 +15,7 @@ from service.errors import RegistryUnavailableError, StartupError
 from service.settings import Settings, load_settings
 from service.state import State
 from tests.service import postgresql
+from tests.service.conftest import READER, WRITER
 from tests.service.fakes import CATALOGUE_RELATIONS, FakeRuntime, make_bundle
 from tests.service.processes import ServerProcess
 
@@ -140,6 +141,33 @@ def test_a_relation_file_with_a_fault_names_the_line(url: str, tmp_path: Path) -
     result = relations("import", file, "--url", url)
     assert result.exit_code == 1
     assert f"{file}, line 2: x: name: Field required" in result.stderr
+
+
+@pytest.mark.server
+def test_the_key_of_the_environment_is_sent_and_a_refusal_names_its_variable(
+    bundle: Bundle, tmp_path: Path, keys_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = (header["Authorization"].removeprefix("Bearer ") for header in (READER, WRITER))
+    add = "add", "employs", "The head pays the tail for work."
+    with ServerProcess(bundle.path, tmp_path / "data", api_keys_file=keys_file) as server:
+        without = relations("list", "--url", server.url)
+        monkeypatch.setenv("EMMA_API_KEY", reader)
+        listed, refused = relations("list", "--url", server.url), relations(*add, "--url", server.url)
+        monkeypatch.setenv("EMMA_API_KEY", f"{writer}\n")
+        added = relations(*add, "--url", server.url)
+    assert [result.exit_code for result in (without, listed, refused, added)] == [1, 0, 1, 0]
+    for result, status in ((without, 401), (refused, 403)):
+        assert f"answered {status}" in result.stderr
+        assert "EMMA_API_KEY" in result.stderr
+
+
+@pytest.mark.parametrize("key", ["two words", "kéy"])
+def test_a_key_that_cannot_be_sent_is_one_line_without_it(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("EMMA_API_KEY", key)
+    result = relations("list")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "EMMA_API_KEY has white space" in result.stderr
+    assert key not in result.stderr
 
 
 def test_a_service_that_does_not_answer_is_explained_and_leaves_files_alone(tmp_path: Path) -> None:

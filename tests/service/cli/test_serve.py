@@ -6,11 +6,16 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
 import service
+from models.bundle import Bundle
+from service import keys
 from service.cli import app
+from tests.service.conftest import READER
+from tests.service.processes import ServerProcess
 
 
 def test_a_start_that_fails_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
@@ -21,6 +26,21 @@ def test_a_start_that_fails_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
     entry = json.loads(line)
     assert (entry["event"], entry["level"]) == ("cannot start", "error")
     assert f"no bundle at {tmp_path}" in entry["reason"]
+
+
+@pytest.mark.server
+def test_on_sighup_the_api_keys_are_read_again_and_the_service_goes_on(
+    bundle: Bundle, data_dir: Path, keys_file: Path
+) -> None:
+    with ServerProcess(bundle.path, data_dir, api_keys_file=keys_file) as server:
+        added = {"Authorization": f"Bearer {keys.add(keys_file, 'new', 'read')}"}
+        keys.remove(keys_file, "reader")
+        before = [httpx.get(f"{server.url}/info", headers=key).status_code for key in (added, READER)]
+        server.hang_up()
+        assert before == [401, 200]
+        # The signal may arrive after the first of the requests that follow it.
+        assert any(httpx.get(f"{server.url}/info", headers=added).status_code == 200 for _ in range(1_000))
+        assert httpx.get(f"{server.url}/info", headers=READER).status_code == 401
 
 
 def test_the_version_is_the_packages() -> None:
