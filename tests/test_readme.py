@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from models.bundle import DEFAULT_BUNDLE, MANIFEST
 from service.app import create_app
+from service.cli import app as emma
 from service.settings import Settings
 from tests.service.conftest import running
 
@@ -25,6 +28,11 @@ EXCHANGE = re.compile(
     r"```\ncurl -s http://127\.0\.0\.1:8000(?P<path>/\S+) -H 'content-type: application/json' -d '(?P<body>.*?)'\n```"
     r".*?```json\n(?P<answer>.*?)```",
     re.DOTALL,
+)
+GUARDED = re.compile(
+    r"\.venv/bin/emma (?P<add>keys add .+)\n"
+    r"EMMA_API_KEYS_FILE=(?P<file>\S+) make serve\n"
+    r"curl -s http://127\.0\.0\.1:8000(?P<path>/\S+) -H \"Authorization: (?P<header>.+)\"\n"
 )
 TIMES = {"created_at", "updated_at"}
 
@@ -50,3 +58,19 @@ async def test_every_request_gets_the_answer_that_is_printed_below_it(tmp_path: 
         for exchange in exchanges:
             answer = (await client.post(exchange["path"], json=json.loads(exchange["body"]))).json()
             assert {key: x for key, x in answer.items() if key not in TIMES} == printed(json.loads(exchange["answer"]))
+
+
+async def test_a_key_that_is_made_as_printed_is_asked_for_and_taken_and_the_history_has_its_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    printed = GUARDED.search(README.read_text(encoding="utf-8"))
+    assert printed is not None
+    key = CliRunner().invoke(emma, shlex.split(printed["add"])).stdout.strip()
+    header = {"Authorization": printed["header"].replace("$EMMA_API_KEY", key)}
+    async with running(create_app(Settings(data_dir=tmp_path, api_keys_file=Path(printed["file"])))) as client:
+        assert (await client.get(printed["path"])).status_code == 401
+        assert (await client.get(printed["path"], headers=header)).status_code == 200
+        await client.delete("/relations/P19", headers=header)
+        [deleted, _] = (await client.get("/relations/P19/history", headers=header)).json()["items"]
+    assert deleted["actor"] == "loader"
