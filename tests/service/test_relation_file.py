@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.relation import Relation, RelationFileError
+from service.fields import NAME_CHARACTERS
 from service.registration import derived_id
 from service.relation_file import read_rows, writer
 
 CHARACTERS = st.characters(codec="utf-8", exclude_categories=["C", "Z"]) | st.sampled_from(' ",\n|')
-TEXTS = st.text(CHARACTERS).map(lambda text: f"a{text}b")
+TEXTS = st.text(CHARACTERS, max_size=NAME_CHARACTERS - 2).map(lambda text: f"a{text}b")
 IDS = st.from_regex("[A-Za-z0-9]{1,8}", fullmatch=True)
 LISTS = st.lists(TEXTS, max_size=3, unique=True).map(tuple)
 RELATIONS = st.builds(
