@@ -44,7 +44,7 @@ def calibrate(model: Model, start: Calibration, recipe: Recipe, data: TrainingDa
     """
     if recipe.training == "recall" or recipe.reading == "published":
         return start
-    candidates = _candidates(data, recipe.seed)
+    candidates = _candidates(data, recipe)
     besides = set(candidates) - set(data.valid_relations)
     # What holds of a pair besides would count as a wrong answer.
     related = [x for x in data.valid if x.relation is not None and not x.also & besides][: recipe.valid_instances]
@@ -63,10 +63,11 @@ def calibrate(model: Model, start: Calibration, recipe: Recipe, data: TrainingDa
     return fit_threshold(fit_some(calibration, found, gold), found, gold, weights)
 
 
-def _candidates(data: TrainingData, seed: int) -> list[str]:
-    others = sorted(set(data.train_relations) - set(data.valid_relations))
+def _candidates(data: TrainingData, recipe: Recipe) -> list[str]:
+    # Those that were left to recall are further apart than what validation has.
+    others = sorted(set(data.trained_on(recipe.classifier_fewest)) - set(data.valid_relations))
     lacking = min(len(others), max(0, CANDIDATES - len(data.valid_relations)))
-    return [*data.valid_relations, *random.Random(seed).sample(others, lacking)]
+    return [*data.valid_relations, *random.Random(recipe.seed).sample(others, lacking)]
 
 
 def gold_positions(found: Scored, examples: list[Example]) -> Integers:

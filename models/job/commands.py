@@ -210,9 +210,11 @@ def build(
         from models.job.build import index as indexed
 
         data = _trained(instances, relations, checkpoint, split, without or [], given)
+        shipped = read_relations(catalogue)
         _exported(checkpoint, instances, [catalogue], output, graph_precision, name)
-        indexed(output, list(read_relations(catalogue).values()))
-        _calibrated(output, data)
+        indexed(output, list(shipped.values()))
+        # Others may have been trained on besides, which nobody chooses among.
+        _calibrated(output, data.choosing_among(shipped.keys()))
         _tested(output, test or [], [catalogue], limit)
         console.print(f"[green]bundle in {output}[/]")
 
@@ -238,6 +240,7 @@ def _read(
     recipe: Recipe, instances: list[Path], relations: list[Path], split: Path | None, without: list[str]
 ) -> TrainingData:
     from models.job.dataset import read_split, training_data
+    from models.job.resemblance import read_resemblances
 
     return training_data(
         _files(recipe, instances, without),
@@ -245,6 +248,7 @@ def _read(
         split=read_split(split) if split else None,
         valid_fraction=recipe.valid_fraction,
         seed=recipe.seed,
+        resembling=read_resemblances(relations),
     )
 
 

@@ -8,12 +8,13 @@ import json
 import random
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-from models.relation import Relation
+from models.job.resemblance import Resemblances
+from models.relation import Relation, opposites
 from models.text import InputError, Instance
 
 
@@ -65,12 +66,26 @@ class TrainingData:
     valid_relations: list[str]
     skipped: Counter[str] = field(default_factory=Counter)
 
+    def trained_on(self, fewest: int) -> list[str]:
+        """Training relations with so many instances at least."""
+        counts = Counter(x.relation for x in self.train)
+        return [name for name in self.train_relations if counts[name] >= fewest]
+
+    def choosing_among(self, ids: Set[str]) -> TrainingData:
+        """The same, validated among some of the relations alone; among all if no related pair were left."""
+        valid = [x for x in self.valid if x.relation is None or x.relation in ids]
+        if all(x.relation is None for x in valid):
+            return self
+        return replace(self, valid=valid, valid_relations=[name for name in self.valid_relations if name in ids])
+
     def digest(self) -> str:
         """Identity of the data, by which a resumed run knows that it is the same one."""
         seen = hashlib.sha256()
         for example in (*self.train, *self.valid):
             seen.update(repr(example.instance).encode("utf-8", "surrogatepass"))
             seen.update(repr(example.relation).encode())
+            if example.also:
+                seen.update(repr(sorted(example.also)).encode())
         seen.update(repr(sorted((r.id, r.name, r.wordings()) for r in self.relations.values())).encode())
         return seen.hexdigest()[:16]
 
@@ -140,6 +155,7 @@ def training_data(
     split: Split | None,
     valid_fraction: float,
     seed: int,
+    resembling: Resemblances | None = None,
 ) -> TrainingData:
     """Divide examples into training and validation.
 
@@ -147,11 +163,17 @@ def training_data(
     relations, nor any sentence of either is trained on. Without one, a part of the sentences is held out.
     Unrelated pairs are divided by sentence in both cases.
 
+    An unseen relation is not shown the other way round or by another name either: what it is the inverse of or
+    resembles is left out, unless the split trains on it. In training, what a pair's relation resembles may hold, too.
+
     Raises:
         DataError: a relation has no description, or nothing is left to train on or to validate on.
     """
     examples = [example for file in files for example in file]
     _describe_all(examples, relations)
+    resembling = resembling or {}
+    if split is not None:
+        split = _with_kin(split, opposites(relations.values()), resembling)
     undescribed = sorted(split.valid - relations.keys()) if split is not None else []
     if undescribed:
         raise DataError(f"no description of {', '.join(undescribed[:5])}, the split's valid part: give a relation file")
@@ -170,7 +192,7 @@ def training_data(
         elif (split is None or example.relation is None) and _held_out(example.instance.sentence, valid_fraction):
             valid.append(example)
         else:
-            train.append(example)
+            train.append(replace(example, also=example.also | resembling.get(str(example.relation), frozenset())))
     train_ids = sorted({x.relation for x in train if x.relation is not None})
     if len(train_ids) < 2:
         raise DataError(f"{len(train_ids)} relations to train on, at least 2 are needed: check the files and the split")
@@ -189,6 +211,12 @@ def validation_data(examples: Sequence[Example], relations: dict[str, Relation])
     """
     _describe_all(examples, relations)
     return TrainingData([], list(examples), relations, [], sorted({x.relation for x in examples if x.relation}))
+
+
+def _with_kin(split: Split, *kinds: Mapping[str, frozenset[str]]) -> Split:
+    unseen = split.valid | split.test
+    kin = frozenset[str]().union(*(ids.get(name, frozenset()) for ids in kinds for name in unseen))
+    return replace(split, test=split.test | (kin - unseen - split.train))
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

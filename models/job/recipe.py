@@ -71,6 +71,9 @@ class Recipe(BaseModel):
 
     classifier_epochs: int = Field(1, ge=1, description="Passes, each over instances drawn anew.")
     classifier_instances: int = Field(6_000, ge=1, description="Instances per pass, spread evenly over relations.")
+    classifier_fewest: int = Field(
+        1, ge=1, description="Fewest instances of a relation; those of fewer are left to recall."
+    )
     classifier_batch: int = Field(16, ge=1, description="Instances per step, each with its candidates.")
     classifier_learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate of the classifier.")
     classifier_warmup_steps: int = Field(20, ge=0, description="As warmup_steps, of the classifier.")

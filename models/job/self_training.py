@@ -38,6 +38,7 @@ SETTINGS = {
     "recall_start_share": 0.0,
     "warmup_steps": 5,
     "classifier_epochs": 1,
+    "classifier_fewest": 1,
     "classifier_learning_rate": 3e-5,
     "classifier_warmup_steps": 5,
 }

@@ -17,7 +17,7 @@ from models.emma.reader import CandidateReader
 from models.emma.recall import RecallTower
 from models.job.batches import length_buckets
 from models.job.checkpoint import Checkpoint
-from models.job.dataset import Example, TrainingData
+from models.job.dataset import DataError, Example, TrainingData
 from models.job.devices import autocast
 from models.job.inference import full_precision
 from models.job.metrics import standard_scores
@@ -142,6 +142,7 @@ class ClassifierStage(EmmaStage):
 
         Raises:
             ValueError: it has no classifier.
+            DataError: too few relations have as many instances as the recipe asks for.
         """
         super().__init__(checkpoint, data)
         if checkpoint.classifier is None:
@@ -152,15 +153,23 @@ class ClassifierStage(EmmaStage):
         self.warmup_steps = self.recipe.classifier_warmup_steps
         if self.starts_from_recall and self.recipe.classifier_start == "recall":
             self.classifier.start_from(checkpoint.recall)
-        self.questioner = Questioner(data.relations, data.train_relations, self.recipe)
+        # What is never right would be learnt as such, so what is not asked for is no candidate either.
+        self.known = data.trained_on(self.recipe.classifier_fewest)
+        if len(self.known) < 2:
+            raise DataError(
+                f"{len(self.known)} relations have {self.recipe.classifier_fewest} instances, the classifier needs at "
+                "least 2 that have: lower classifier_fewest"
+            )
+        self.examples = [x for x in data.train if x.relation is None or x.relation in set(self.known)]
+        self.questioner = Questioner(data.relations, self.known, self.recipe)
         self.questions: list[Question] = []
 
     def batches(self, epoch: int) -> list[list[int]]:
         """Instances drawn anew, their candidates recalled, in length buckets."""
         seed = f"{self.recipe.seed}/{self.name}/{epoch}"
         draw = random.Random(seed)
-        examples = [self.data.train[row] for row in spread_evenly(self.data.train, self.recipe, draw)]
-        relations = [self.data.relations[name] for name in self.data.train_relations]
+        examples = [self.examples[row] for row in spread_evenly(self.examples, self.recipe, draw)]
+        relations = [self.data.relations[name] for name in self.known]
         # Enough neighbours that the recipe's number is left when the true relations are taken out.
         found = score(self.checkpoint, examples, relations, self.recipe.neighbours + 8, classify=False)
         self.questions = [

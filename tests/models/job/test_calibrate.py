@@ -250,10 +250,21 @@ def test_few_validation_relations_are_joined_by_trained_ones_up_to_the_least_num
 ) -> None:
     names = sorted(data.relations)
     monkeypatch.setattr(module, "CANDIDATES", 5)
-    calibrated(tiny_checkpoint, replace(data, valid_relations=names[:3], train_relations=names[3:]))
+    several = replace(data, train=data.valid, valid_relations=names[:3], train_relations=names[3:])
+    calibrated(tiny_checkpoint, several)
     candidates = asked[0][1]
     assert candidates[:3] == names[:3]
     assert len(set(candidates)) == 5
+
+
+def test_relations_that_were_left_to_recall_do_not_join(
+    tiny_checkpoint: Checkpoint, data: TrainingData, asked: list[tuple[list[Example], list[str]]]
+) -> None:
+    names = sorted(data.relations)
+    rare = [x for x in data.valid if x.relation != names[-1]]
+    several = replace(data, train=rare, valid_relations=names[:3], train_relations=names[3:])
+    calibrated(tiny_checkpoint, several)
+    assert names[-1] not in asked[0][1]
 
 
 def test_pairs_of_which_a_joining_relation_holds_besides_are_left_out(
@@ -261,7 +272,9 @@ def test_pairs_of_which_a_joining_relation_holds_besides_are_left_out(
 ) -> None:
     names = sorted(data.relations)
     twofold = replace(next(x for x in data.valid if x.relation == names[0]), also=frozenset({names[-1]}))
-    several = replace(data, valid=[twofold, *data.valid], valid_relations=names[:3], train_relations=names[3:])
+    several = replace(
+        data, train=data.valid, valid=[twofold, *data.valid], valid_relations=names[:3], train_relations=names[3:]
+    )
     calibrated(tiny_checkpoint, several)
     examples, candidates = asked[0]
     assert names[-1] in candidates

@@ -314,6 +314,25 @@ def test_nothing_to_choose_by_is_told_before_the_training() -> None:
         divided([*many("a"), *many("b")], valid_fraction=0)
 
 
+def test_relations_are_told_by_how_many_instances_are_trained_on() -> None:
+    data = TrainingData([*many("a", 12), *many("b", 10), *many("c", 3)], [], RELATIONS, ["a", "b", "c"], [])
+    assert data.trained_on(1) == ["a", "b", "c"]
+    assert data.trained_on(10) == ["a", "b"]
+
+
+def test_validation_can_be_among_some_of_the_relations_alone() -> None:
+    data = divided([*many("a"), *many("b"), *many("c"), *many(None)])
+    found = data.choosing_among({"a", "c", "z"})
+    assert found.valid_relations == ["a", "c"]
+    assert {x.relation for x in found.valid} == {"a", "c", None}
+    assert (found.train, found.train_relations) == (data.train, ["a", "b", "c"])
+
+
+def test_validation_is_among_all_relations_where_no_pair_of_the_wanted_ones_is_held_out() -> None:
+    data = divided([*many("a"), *many("b"), *many(None)])
+    assert data.choosing_among({"z"}) == data
+
+
 def test_the_digest_is_the_same_for_the_same_data() -> None:
     examples = [*many("a"), *many("b")]
     assert divided(examples).digest() == divided(list(examples)).digest()
@@ -327,6 +346,35 @@ def test_the_digest_of_data_without_further_marks_stays_that_of_earlier_versions
 def test_the_digest_tells_other_instances() -> None:
     examples = [*many("a"), *many("b")]
     assert divided(examples).digest() != divided([*examples, *many("c")]).digest()
+
+
+def test_what_resembles_an_unseen_relation_is_left_out_unless_the_split_trains_on_it() -> None:
+    examples = [x for name in "abcdef" for x in many(name)]
+    alike = {"d": frozenset("ae"), "a": frozenset("d"), "e": frozenset("d")}
+    split = Split(frozenset("abc"), frozenset("f"), frozenset("d"))
+    found = training_data([examples], RELATIONS, split=split, valid_fraction=0, seed=0, resembling=alike)
+    assert found.train_relations == ["a", "b", "c"]
+    assert found.valid_relations == ["f", "g"]
+
+
+def test_an_inverse_of_an_unseen_relation_is_left_out_unless_the_split_trains_on_it() -> None:
+    relations = RELATIONS | {name: Relation(name, name, f"about {name}", inverse="d") for name in "ae"}
+    split = Split(frozenset("abc"), frozenset("f"), frozenset("d"))
+    examples = [x for name in "abcdef" for x in many(name)]
+    found = training_data([examples], relations, split=split, valid_fraction=0, seed=0)
+    assert found.train_relations == ["a", "b", "c"]
+
+
+def test_what_a_relation_resembles_may_hold_too_in_training_alone() -> None:
+    alike = {"a": frozenset("b"), "b": frozenset("a")}
+    examples = [*many("a"), *many("b"), *many("c")]
+    found = training_data([examples], RELATIONS, split=None, valid_fraction=0.5, seed=0, resembling=alike)
+    assert {(x.relation, x.also) for x in found.train} == {
+        ("a", frozenset("b")),
+        ("b", frozenset("a")),
+        ("c", frozenset()),
+    }
+    assert {x.also for x in found.valid} == {frozenset()}
 
 
 def test_the_digest_tells_other_wordings() -> None:

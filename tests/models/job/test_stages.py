@@ -13,7 +13,7 @@ from models.emma.classifier import PairClassifier
 from models.emma.losses import candidate_loss, info_nce
 from models.job import stages
 from models.job.checkpoint import new_checkpoint
-from models.job.dataset import Example, TrainingData
+from models.job.dataset import DataError, Example, TrainingData
 from models.job.questions import Question
 from models.job.recipe import Recipe
 from models.job.stages import ClassifierStage, EmmaStage, JointStage, RecallStage, question_loss
@@ -222,6 +222,26 @@ def test_the_classifier_is_asked_about_training_relations_only(
     stage = ClassifierStage(new_checkpoint(recipe), TrainingData(train, tiny_examples, tiny_relations, known, known))
     stage.batches(0)
     assert {name for question in stage.questions for name in question.candidates} == set(known)
+
+
+def test_what_the_classifier_has_too_few_instances_of_is_neither_asked_about_nor_a_candidate(
+    stage: Fresh, tiny_training: Data, tiny_recipe: Make
+) -> None:
+    data = tiny_training(tiny_recipe())
+    rare, *_ = data.train_relations
+    kept = [x for x in data.train if x.relation != rare]
+    data = replace(data, train=[*kept, next(x for x in data.train if x.relation == rare)])
+    found = stage(ClassifierStage, data, classifier_fewest=2)
+    assert isinstance(found, ClassifierStage)
+    found.batches(0)
+    assert {name for x in found.questions for name in x.candidates} <= {*data.train_relations} - {rare}
+    assert rare not in {x.relation for x in found.examples}
+    assert None in {x.relation for x in found.examples}
+
+
+def test_a_classifier_that_would_be_asked_about_nothing_is_refused(stage: Fresh) -> None:
+    with pytest.raises(DataError, match=r"0 relations have 1000 instances, .*: lower classifier_fewest"):
+        stage(ClassifierStage, classifier_fewest=1000)
 
 
 def test_each_epoch_asks_as_many_questions_as_the_recipe_says(classifier: ClassifierStage) -> None:
