@@ -12,10 +12,14 @@ from typing import Any
 
 from models.job.dataset import DataError, Example, Split, TrainingData, read_examples, read_split, training_data
 from models.job.recipe import Recipe
+from models.job.resemblance import Resemblances, read_resemblances
 from models.relation import Relation, read_relations
 from models.text import Instance
 
 CATALOGUE = Path(__file__).parents[1] / "catalogue" / "default.jsonl"
+
+WRITTEN = tuple(CATALOGUE.with_name(name) for name in ("written.jsonl", "written_instances.jsonl"))
+"""Further relations, described by this project, and sentences that it wrote of them."""
 
 FILES = {"fewrel": ["fewrel.jsonl.gz"], "wikizsl": ["wikizsl_part.jsonl.gz", "wikizsl_partial_rels_sample.jsonl.gz"]}
 """The instance files of a data set, by the first part of its splits' names."""
@@ -77,6 +81,7 @@ def read_split_data(
     *,
     extra: bool,
     catalogue: bool,
+    written: bool = False,
     test_per_relation: int,
     trained_for: Sequence[str] = (),
 ) -> SplitData:
@@ -88,6 +93,7 @@ def read_split_data(
         recipe: how much is trained on.
         extra: train on the other public sets besides.
         catalogue: train with this project's own wordings besides the published descriptions.
+        written: train on the sentences besides that this project wrote, of relations that no public set has.
         test_per_relation: most test instances of a relation, drawn at random; 0 takes all.
         trained_for: splits of the same data set that together leave all of this one's tested relations unseen: what
             none of them leaves unseen is trained on, so that one training serves them all. By default, this split.
@@ -104,6 +110,10 @@ def read_split_data(
     test = _drawn((x for file in own for x in file if x.relation in split.test), test_per_relation, recipe.seed)
     files = [*FILES[dataset], *(EXTRA[dataset] if extra else ())]
     relations = _merged(published, ours) if catalogue or extra else published
+    resembling: Resemblances = {}
+    if written:
+        relations = relations | read_relations(WRITTEN[0])
+        resembling = read_resemblances(WRITTEN[:1])
     training = training_data(
         [
             read_examples(
@@ -114,11 +124,13 @@ def read_split_data(
                 flagged=FIRST_EDGE,
             )[0]
             for file in files
-        ],
+        ]
+        + ([read_examples(WRITTEN[1])[0]] if written else []),
         relations,
-        split=_with_inverses(wider, ours) if extra else wider,
+        split=wider,
         valid_fraction=recipe.valid_fraction,
         seed=recipe.seed,
+        resembling=resembling,
     )
     tested = sorted(split.test)
     return SplitData(
@@ -135,7 +147,7 @@ def read_split_data(
             ONE_WORDING: [replace(ours[x], paraphrases=()) for x in tested],
         },
         _missing(dataset, own, split),
-        files,
+        [*files, *([WRITTEN[1].name] if written else [])],
     )
 
 
@@ -195,14 +207,6 @@ def _merged(first: dict[str, Relation], second: dict[str, Relation]) -> dict[str
         more = second[name]
         merged[name] = replace(first[name], paraphrases=more.wordings(), inverse=more.inverse, symmetric=more.symmetric)
     return dict(sorted(merged.items()))
-
-
-def _with_inverses(split: Split, relations: dict[str, Relation]) -> Split:
-    """Further sets must not show an unseen relation the other way round either."""
-    unseen = split.valid | split.test
-    turned = {x.inverse for x in relations.values() if x.id in unseen and x.inverse is not None}
-    turned |= {x.id for x in relations.values() if x.inverse in unseen}
-    return replace(split, test=split.test | (turned - unseen - split.train))
 
 
 def _drawn(examples: Iterable[Example], most: int, seed: int) -> list[Example]:

@@ -26,6 +26,7 @@ class Entry:
         settings: what differs from the recipe that is common to all.
         extra: trains on the other public sets besides.
         catalogue: trains with this project's own wordings besides the published descriptions, and is tested with both.
+        written: trains on the sentences besides that this project wrote.
     """
 
     title: str
@@ -33,6 +34,7 @@ class Entry:
     settings: dict[str, Any] = field(default_factory=dict)
     extra: bool = False
     catalogue: bool = False
+    written: bool = False
 
 
 _PLAIN = {"recall_start_share": 0.0, "paraphrases": False}
@@ -50,8 +52,22 @@ _PUBLISHED = {
     "classifier_start": "encoder",
 }
 
+# Eight sentences are enough for recall to know a relation by, not for the classifier to tell it from others by.
+_WRITTEN = {"classifier_fewest": 20}
+
 METHODS: dict[str, Entry] = {
     "emma": Entry("EMMA as built", Emma, extra=True, catalogue=True),
+    "emma-written": Entry(
+        "EMMA as built, with the written sentences", Emma, _WRITTEN, extra=True, catalogue=True, written=True
+    ),
+    "emma-written-self-trained": Entry(
+        "EMMA as built, with the written sentences, self-trained on unlabelled text",
+        SelfTrained,
+        _WRITTEN,
+        extra=True,
+        catalogue=True,
+        written=True,
+    ),
     "emma-self-trained": Entry(
         "EMMA as built, self-trained on unlabelled text", SelfTrained, extra=True, catalogue=True
     ),

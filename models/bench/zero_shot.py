@@ -80,6 +80,7 @@ class Grid:
             recipe,
             extra=entry.extra,
             catalogue=entry.catalogue,
+            written=entry.written,
             test_per_relation=self.test_per_relation,
             trained_for=self.trained_for,
         )
