@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from service.index import gpu
 from service.index.lists import Lists
 from service.index.segment import Base
 
@@ -11,6 +12,11 @@ FLAT_TO = 5_000
 DELTA = 2_000
 DELTA_SHARE = 100
 DEAD_SHARE = 4
+
+
+def fastest() -> type[Base]:
+    """The tier for many relations on this machine."""
+    return gpu.Gpu if gpu.available() else Lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +31,7 @@ class Tiers:
         dead_share: one vector in so many of a base that cannot be found any more makes it worth building anew.
     """
 
-    base: type[Base] = Lists
+    base: type[Base] = field(default_factory=fastest)
     flat_to: int = FLAT_TO
     delta: int = DELTA
     delta_share: int = DELTA_SHARE

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import faiss
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -17,7 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from models.relation import Relation
-from service.index import Cache, RelationIndex, Search, Tiers, bitmaps, lists
+from service.index import Cache, RelationIndex, Search, Tiers, bitmaps, gpu, kept
+from service.index.gpu import Gpu, Owner
+from service.index.kept import Kept
 from service.index.lists import Lists
 from service.index.source import Source
 from service.registration import restore, synchronise
@@ -40,7 +43,7 @@ class Gates:
         self.after.set()
 
 
-class Held(Lists):
+class Held(Kept):
     """Waits at the gates."""
 
     gates = Gates()
@@ -54,9 +57,17 @@ class Held(Lists):
 
     def extended(self, source: Source) -> Self | None:
         assert self.gates.before.wait(60)
-        made = super().extended(source)
+        made = super().extended(source)  # type: ignore[safe-super]
         assert self.gates.after.wait(60)
         return made
+
+
+class HeldLists(Held, Lists):
+    """Whose lists are made, and then not yet there."""
+
+
+class HeldGpu(Held, Gpu):
+    """Whose vectors are copied, and then not yet there."""
 
 
 def vector(seed: int) -> npt.NDArray[np.float32]:
@@ -193,7 +204,7 @@ class Machine(RuleBasedStateMachine):
 class SmallBases(Machine):
     """As many tiers as so few relations can go through; so few are all in lists that are searched, too."""
 
-    tiers = Tiers(base=Held, flat_to=4, delta=2, dead_share=3)
+    tiers = Tiers(base=HeldLists, flat_to=4, delta=2, dead_share=3)
     # Of numbers in half precision.
     tolerance = 2e-3
 
@@ -201,9 +212,11 @@ class SmallBases(Machine):
     def narrow(self, compared: int, tags_kept: int) -> None:
         """A base's rows of a tag are written down, of as many tags as there is room for, or each is compared."""
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(lists, "COMPARED", compared)
+        self.patch.setattr(kept, "COMPARED", compared)
         # Of at most 24 relations.
         self.patch.setattr(bitmaps, "KEPT_BYTES", 3 * tags_kept)
+        # A GPU is not needed to compare so few.
+        self.patch.setattr(Owner, "_placed", lambda self, exact: faiss.clone_index(exact))
 
     def teardown(self) -> None:
         super().teardown()
@@ -211,9 +224,27 @@ class SmallBases(Machine):
             self.patch.undo()
 
 
+class OnGpu(SmallBases):
+    """The same on a GPU, which gives only a few at once."""
+
+    tiers = Tiers(base=HeldGpu, flat_to=4, delta=2, dead_share=3)
+
+    @initialize(at_once=st.integers(1, 20))
+    def limit(self, at_once: int) -> None:
+        self.limited = pytest.MonkeyPatch()
+        self.limited.setattr(gpu, "AT_ONCE", at_once)
+
+    def teardown(self) -> None:
+        super().teardown()
+        if hasattr(self, "limited"):
+            self.limited.undo()
+
+
 TestFlat = Machine.TestCase
 TestFlat.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
 TestBases = SmallBases.TestCase
+TestOnGpu = OnGpu.TestCase
 TestBases.settings = settings(
     max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+TestOnGpu.settings = settings(TestBases.settings, max_examples=30)

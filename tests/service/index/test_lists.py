@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from service.index import kept
 from service.index import lists as module
 from service.index.among import Among
 from service.index.lists import Lists
@@ -61,14 +62,15 @@ def test_as_many_are_found_as_there_are_however_many_lists_that_takes(base: List
 def test_a_restricted_search_finds_the_nearest_of_the_few(
     base: Lists, vectors: Vectors, share: int, least: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "COMPARED", COUNT // 20)
+    monkeypatch.setattr(kept, "COMPARED", COUNT // 20)
     assert recall(base, vectors, clustered(50, seed=1), np.arange(0, COUNT, share)) >= least
 
 
 def test_a_search_among_few_goes_through_more_lists(
     base: Lists, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("COMPARED", 1), ("PROBES", 4), ("LOOKED_AT", 2)):
+    monkeypatch.setattr(kept, "COMPARED", 1)
+    for name, value in (("PROBES", 4), ("LOOKED_AT", 2)):
         monkeypatch.setattr(module, name, value)
     queries, few = clustered(50, seed=1), np.arange(0, COUNT, 10)
     wide = recall(base, vectors, queries, few)
@@ -79,7 +81,7 @@ def test_a_search_among_few_goes_through_more_lists(
 @pytest.fixture
 def few_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a restriction is written down in bits."""
-    monkeypatch.setattr(module, "COMPARED", 1)
+    monkeypatch.setattr(kept, "COMPARED", 1)
 
 
 @pytest.mark.usefixtures("few_compared")

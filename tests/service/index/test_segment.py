@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 
 from service.index.among import Among
+from service.index.gpu import Gpu
 from service.index.lists import Lists
 from service.index.segment import Segment
 from tests.service.index.support import axis, clustered, flat, source
 
 
-@pytest.fixture(params=["flat", "lists"])
-def segment(request: pytest.FixtureRequest) -> Segment:
+@pytest.fixture(params=[None, Lists, Gpu], ids=["flat", "lists", "gpu"])
+def segment(request: pytest.FixtureRequest, without_gpu: None) -> Segment:
     """Vectors along the axes, numbered from 10."""
     made = flat(axis(*range(8)), first=10)
-    return made if request.param == "flat" else Lists.build(source(made))
+    found: Segment = made if request.param is None else request.param.build(source(made))
+    return found
 
 
 def numbers(segment: Segment, k: int, among: list[int] | None = None) -> list[int]:
