@@ -37,8 +37,9 @@ cells "${published[@]}" "${m15[@]}" --method zs-bert --method prompt-match \
 
 cells "${built[@]}" "${m15[@]}" --split fewrel_m15_seedori --split fewrel_m15_seed40 --split wikizsl_m15_seed41 \
   --method emma
-cells "${built[@]}" "${nested[@]}" --method emma --method emma-self-trained
-cells "${built[@]}" "${m15[@]}" --method emma-self-trained --method emma-longer \
+cells "${built[@]}" "${nested[@]}" --method emma --method emma-self-trained --method emma-written
+cells "${built[@]}" "${m15[@]}" --method emma-written --method emma-written-self-trained \
+  --method emma-self-trained --method emma-longer \
   --method emma-fewer-data --method emma-no-virtual --method emma-pairs --method emma-joint
 
 "$emma" bench report --cells benchmarks/zero_shot --output benchmarks/zero_shot.md
