@@ -18,7 +18,7 @@ from models.text import Instance
 
 CATALOGUE = Path(__file__).parents[1] / "catalogue" / "default.jsonl"
 
-WRITTEN = tuple(CATALOGUE.with_name(name) for name in ("written.jsonl", "written_instances.jsonl"))
+WRITTEN, SENTENCES = (CATALOGUE.with_name(name) for name in ("written.jsonl", "written_instances.jsonl"))
 """Further relations, described by this project, and sentences that it wrote of them."""
 
 FILES = {"fewrel": ["fewrel.jsonl.gz"], "wikizsl": ["wikizsl_part.jsonl.gz", "wikizsl_partial_rels_sample.jsonl.gz"]}
@@ -112,8 +112,8 @@ def read_split_data(
     relations = _merged(published, ours) if catalogue or extra else published
     resembling: Resemblances = {}
     if written:
-        relations = relations | read_relations(WRITTEN[0])
-        resembling = read_resemblances(WRITTEN[:1])
+        relations = relations | read_relations(WRITTEN)
+        resembling = read_resemblances([WRITTEN])
     training = training_data(
         [
             read_examples(
@@ -125,7 +125,7 @@ def read_split_data(
             )[0]
             for file in files
         ]
-        + ([read_examples(WRITTEN[1])[0]] if written else []),
+        + ([read_examples(SENTENCES)[0]] if written else []),
         relations,
         split=wider,
         valid_fraction=recipe.valid_fraction,
@@ -147,7 +147,7 @@ def read_split_data(
             ONE_WORDING: [replace(ours[x], paraphrases=()) for x in tested],
         },
         _missing(dataset, own, split),
-        [*files, *([WRITTEN[1].name] if written else [])],
+        [*files, *([SENTENCES.name] if written else [])],
     )
 
 

@@ -117,6 +117,15 @@ class Recipe(BaseModel):
         return self.model_dump(exclude={"encoder_name"}) | {"encoder": name}
 
     @model_validator(mode="after")
+    def _joint_training_leaves_nothing_to_recall(self) -> Self:
+        if self.training == "joint" and self.classifier_fewest > 1:
+            raise ValueError(
+                "joint training asks the classifier about all that recall reads: with training=joint, "
+                f"classifier_fewest must be 1, got {self.classifier_fewest}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _published_head_knows_no_none(self) -> Self:
         if self.reading == "published" and (self.withheld or self.reversed or self.unrelated):
             raise ValueError(

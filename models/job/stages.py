@@ -160,7 +160,8 @@ class ClassifierStage(EmmaStage):
                 f"{len(self.known)} relations have {self.recipe.classifier_fewest} instances, the classifier needs at "
                 "least 2 that have: lower classifier_fewest"
             )
-        self.examples = [x for x in data.train if x.relation is None or x.relation in set(self.known)]
+        asked_for = {None, *self.known}
+        self.examples = [x for x in data.train if x.relation in asked_for]
         self.questioner = Questioner(data.relations, self.known, self.recipe)
         self.questions: list[Question] = []
 

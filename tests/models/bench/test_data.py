@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from models.bench.data import WRITTEN, SplitData, read_published, read_split_data
+from models.bench.data import SENTENCES, WRITTEN, SplitData, read_published, read_split_data
 from models.job.dataset import DataError, read_examples
 from models.job.recipe import Recipe
 from models.job.resemblance import read_resemblances
@@ -93,7 +93,7 @@ def test_further_sets_do_not_show_a_tested_relation_the_other_way_round(read: Re
 
 def test_written_sentences_join_but_those_of_relations_that_resemble_an_unseen_one(read: Read) -> None:
     alone, more = read(), read(written=True)
-    written, alike = read_relations(WRITTEN[0]), read_resemblances(WRITTEN[:1])
+    written, alike = read_relations(WRITTEN), read_resemblances([WRITTEN])
     unseen = {*TESTED, *(str(x.relation) for x in alone.training.valid)}
     kept = {name for name in written if not unseen & alike.get(name, frozenset())}
     assert 0 < len(kept) < len(written)
@@ -102,9 +102,9 @@ def test_written_sentences_join_but_those_of_relations_that_resemble_an_unseen_o
 
 
 def test_each_written_sentence_is_of_a_written_relation_and_has_usable_spans() -> None:
-    examples, skipped = read_examples(WRITTEN[1])
+    examples, skipped = read_examples(SENTENCES)
     assert not skipped
-    assert {x.relation for x in examples} == read_relations(WRITTEN[0]).keys()
+    assert {x.relation for x in examples} == read_relations(WRITTEN).keys()
     assert len({x.instance.sentence for x in examples}) == len(examples)
 
 

@@ -63,6 +63,11 @@ def test_the_papers_head_is_accepted_without_them() -> None:
     assert Recipe.model_validate({"reading": "published"} | CLOSED).reading == "published"
 
 
+def test_joint_training_is_refused_where_small_relations_are_left_to_recall() -> None:
+    with pytest.raises(ValidationError, match="with training=joint, classifier_fewest must be 1, got 20"):
+        Recipe(training="joint", classifier_fewest=20)
+
+
 def test_a_directory_is_told_by_its_name_alone(tmp_path: Path) -> None:
     (tmp_path / "mini").mkdir()
     assert Recipe(encoder=str(tmp_path / "mini")).public()["encoder"] == "mini"

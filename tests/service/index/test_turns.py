@@ -18,15 +18,21 @@ def until_next(turns: Turns, waiting: threading.Thread) -> None:
         turns._next.release()
 
 
-@TAKEN
-def test_nobody_has_it_while_one_has_it_alone(taken: Taken) -> None:
-    turns, had = Turns(), threading.Event()
+def waiter(turns: Turns, taken: Taken) -> tuple[threading.Thread, threading.Event]:
+    """A thread that takes it, not yet started, and what is set when it had it."""
+    had = threading.Event()
 
     def wait() -> None:
         with taken(turns):
             had.set()
 
-    waiting = threading.Thread(target=wait)
+    return threading.Thread(target=wait), had
+
+
+@TAKEN
+def test_nobody_has_it_while_one_has_it_alone(taken: Taken) -> None:
+    turns = Turns()
+    waiting, had = waiter(turns, taken)
     with turns:
         waiting.start()
         until_next(turns, waiting)
@@ -37,13 +43,8 @@ def test_nobody_has_it_while_one_has_it_alone(taken: Taken) -> None:
 
 @TAKEN
 def test_who_waits_has_it_before_who_had_it_takes_it_again(taken: Taken) -> None:
-    turns, had = Turns(), threading.Event()
-
-    def wait() -> None:
-        with taken(turns):
-            had.set()
-
-    waiting = threading.Thread(target=wait)
+    turns = Turns()
+    waiting, had = waiter(turns, taken)
     with turns:
         waiting.start()
         until_next(turns, waiting)
